@@ -1,0 +1,197 @@
+// Package schema is the one source for what an entity or a plugin config may look
+// like: declarative fields in Kong's vocabulary, as plain Go values. It drives
+// validation, defaults, form decoding, /schemas, OpenAPI and the manager's forms.
+//
+// An Object is as decoded from JSON. nil is null, a missing key is absent: the
+// difference matters in partial updates. After Process integers are int64, numbers
+// int64 when whole and float64 otherwise, sets and arrays []any, records and maps
+// Object.
+package schema
+
+// Object is a decoded entity, record or map.
+type Object = map[string]any
+
+// Type of a field, in Kong's vocabulary.
+type Type string
+
+// Types of fields.
+const (
+	String  Type = "string"
+	Integer Type = "integer"
+	Number  Type = "number"
+	Boolean Type = "boolean"
+	Set     Type = "set"
+	Array   Type = "array"
+	Map     Type = "map"
+	Record  Type = "record"
+	Foreign Type = "foreign"
+	JSON    Type = "json"
+	Any     Type = "any"
+)
+
+// Field is one field of a schema or record, or the elements, keys or values of a
+// container. The zero value of each attribute means that it does not apply.
+type Field struct {
+	Name        string
+	Type        Type
+	Description string
+
+	// Presence and defaults.
+	Required bool
+	// NotRequired renders "required": false, as some of Kong's schemas do.
+	NotRequired bool
+	Default     any
+	// Auto fields are filled when absent: a UUID, a timestamp, or a random string.
+	Auto      bool
+	UUID      bool
+	Timestamp bool
+	// Immutable fields keep their first value.
+	Immutable bool
+
+	// Identity.
+	Unique         bool
+	UniqueAcrossWS bool
+	// Reference is the kind that a Foreign field refers to; OnDelete is "cascade",
+	// "null" or "" (restrict).
+	Reference string
+	OnDelete  string
+
+	// Values.
+	OneOf, NotOneOf []any
+	Between         []float64 // low and high, both allowed
+	Gt              *float64
+	LenEq           *int
+	LenMin, LenMax  *int
+	// StringMin is the least length of a string; 0 means 1, as Kong refuses empty
+	// strings, -1 allows them.
+	StartsWith string
+	Match      string // Lua pattern
+	NotMatch   string // Lua pattern
+	MatchAll   []Pattern
+	MatchAny   *PatternSet
+	MatchNone  []Pattern
+	Eq         *any // must equal; for a nil value: must be null
+	Ne         *any
+	Contains   any
+	IsRegex    bool
+	// Err is the message for a failed Match or OneOf when it is not the standard one.
+	Err string
+	// Check is a code check that runs last; its error's text becomes the message.
+	Check func(value any) error
+	// CheckName lets a renderer tell which check it is.
+	CheckName string
+
+	// Containers.
+	Elements     *Field
+	Keys, Values *Field
+	Fields       []Field // of a Record
+	// Checks of a Record across its fields.
+	Checks []EntityCheck
+	// Shorthands of a Record: fields that are accepted and turned into others.
+	Shorthands []Shorthand
+	// MutuallyExclusive and the like live in Checks.
+
+	// Secrets.
+	Referenceable bool
+	Encrypted     bool
+
+	// Abstract fields get their fields from elsewhere, such as a plugin's config.
+	Abstract    bool
+	Deprecation *Deprecation
+	// Transient fields are accepted and returned but not stored.
+	Transient bool
+	// Indexed asks the data plane's view for a look-up by this field's value.
+	Indexed bool
+	// Hidden fields are never returned by the Admin API.
+	Hidden bool
+}
+
+// Pattern is a Lua pattern with the message for when it decides.
+type Pattern struct {
+	Pattern string
+	Err     string
+}
+
+// PatternSet is a list of Lua patterns of which one must match.
+type PatternSet struct {
+	Patterns []string
+	Err      string
+}
+
+// Deprecation is rendered beside a field that will go.
+type Deprecation struct {
+	Message          string
+	RemovalInVersion string
+	OldDefault       any
+	ReplacedWith     []Replacement
+}
+
+// Replacement is the path of the field that replaces a deprecated one.
+type Replacement struct {
+	Path []string
+	// ReverseMapping renders "reverse_mapping_function".
+}
+
+// Shorthand is a field that is accepted on write and turned into others.
+type Shorthand struct {
+	Field Field
+	// Expand returns the fields that value stands for. A nil value is null.
+	Expand func(value any) (Object, error)
+	// Translate returns what the shorthand reads as, from the whole record. Nil
+	// leaves it out of answers.
+	Translate   func(record Object) any
+	Deprecation *Deprecation
+}
+
+// Schema is an entity's or a plugin's schema.
+type Schema struct {
+	// Name is the kind, such as "services", or the plugin's name.
+	Name string
+	// PrimaryKey is normally ["id"].
+	PrimaryKey []string
+	// EndpointKey is a unique field by which the Admin API finds an entity beside
+	// its primary key, such as "name"; "" for none.
+	EndpointKey string
+	// CacheKey lists fields that are unique together.
+	CacheKey []string
+	// AdminName is the collection in Admin paths when it is not Name, such as
+	// "key-auths"; AdminNestedName the one below a parent, such as "key-auth".
+	AdminName       string
+	AdminNestedName string
+	// NoAdmin kinds have no generated endpoints.
+	NoAdmin bool
+	// NoTopLevel kinds have nested endpoints only, such as targets.
+	NoTopLevel bool
+	// Workspaceable kinds belong to a workspace.
+	Workspaceable bool
+	// TTL kinds accept ttl and expire.
+	TTL bool
+	// NotExported kinds stay out of declarative files and the stream.
+	NotExported bool
+
+	Fields     []Field
+	Checks     []EntityCheck
+	Shorthands []Shorthand
+	// Transform changes a valid object before it is stored, such as hashing a password.
+	Transform func(o Object) error
+	// Normalize changes an object before it is checked.
+	Normalize func(o Object) error
+
+	// Subschema tells which other schema refines the Abstract fields, by the value
+	// of a field: plugins by name, vaults by name.
+	SubschemaKey string
+	Subschema    func(name string) (*Schema, bool)
+	// SubschemaError is the message format for an unknown name.
+	SubschemaError string
+}
+
+// Op is what an object is processed for.
+type Op uint8
+
+// Operations.
+const (
+	Insert Op = iota + 1 // POST, declarative: fill defaults and auto fields
+	Update               // PATCH: merge into the stored object, then check the whole
+	Upsert               // PUT: like Insert, keeping created_at of a stored object
+	Select               // reading back: shorthands, hidden fields
+)
