@@ -3,6 +3,7 @@ module github.com/sluice-gateway/sluice/shared
 go 1.26.0
 
 require (
+	github.com/dlclark/regexp2 v1.11.5 // indirect
 	github.com/fatih/color v1.13.0 // indirect
 	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect

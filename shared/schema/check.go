@@ -18,6 +18,9 @@ type EntityCheck struct {
 	Func func(o Object) error
 	// Fields that Func reads, rendered as field_sources.
 	Fields []string
+	// RunWithMissing and RunWithInvalid run Func also when some of Fields are null,
+	// or when one of them is wrong.
+	RunWithMissing, RunWithInvalid bool
 	// FuncName is for renderers.
 	FuncName string
 }

@@ -8,6 +8,8 @@
 // Object.
 package schema
 
+import "sync/atomic"
+
 // Object is a decoded entity, record or map.
 type Object = map[string]any
 
@@ -40,7 +42,9 @@ type Field struct {
 	Required bool
 	// NotRequired renders "required": false, as some of Kong's schemas do.
 	NotRequired bool
-	Default     any
+	// Default fills an absent field; Null says that the default is null, which
+	// differs from none only in what is rendered.
+	Default any
 	// Auto fields are filled when absent: a UUID, a timestamp, or a random string.
 	Auto      bool
 	UUID      bool
@@ -60,23 +64,26 @@ type Field struct {
 	OneOf, NotOneOf []any
 	Between         []float64 // low and high, both allowed
 	Gt              *float64
-	LenEq           *int
-	LenMin, LenMax  *int
-	// StringMin is the least length of a string; 0 means 1, as Kong refuses empty
-	// strings, -1 allows them.
-	StartsWith string
-	Match      string // Lua pattern
-	NotMatch   string // Lua pattern
-	MatchAll   []Pattern
-	MatchAny   *PatternSet
-	MatchNone  []Pattern
-	Eq         *any // must equal; for a nil value: must be null
-	Ne         *any
-	Contains   any
-	IsRegex    bool
+	// Lengths of strings in bytes, of containers in elements. Strings without LenMin
+	// must not be empty, as in Kong.
+	LenEq          *int
+	LenMin, LenMax *int
+	StartsWith     string
+	Match          string // Lua pattern
+	NotMatch       string // Lua pattern
+	MatchAll       []Pattern
+	MatchAny       *PatternSet
+	MatchNone      []Pattern
+	Eq             *any // must equal; for a nil value: must be null, see Must
+	Ne             *any
+	Contains       any
+	IsRegex        bool
+	// MutuallyExclusiveSubsets of a Set: its elements come from one of them only.
+	MutuallyExclusiveSubsets [][]string
 	// Err is the message for a failed Match or OneOf when it is not the standard one.
 	Err string
-	// Check is a code check that runs last; its error's text becomes the message.
+	// Check is a code check that runs last; its error's text becomes the message, and
+	// a *Violation becomes the field's own table of messages.
 	Check func(value any) error
 	// CheckName lets a renderer tell which check it is.
 	CheckName string
@@ -129,10 +136,11 @@ type Deprecation struct {
 // Replacement is the path of the field that replaces a deprecated one.
 type Replacement struct {
 	Path []string
-	// ReverseMapping renders "reverse_mapping_function".
 }
 
-// Shorthand is a field that is accepted on write and turned into others.
+// Shorthand is a field that is accepted on write and turned into others. One that
+// names Deprecation.ReplacedWith and no functions moves its value to that path, and
+// reads as what is there.
 type Shorthand struct {
 	Field Field
 	// Expand returns the fields that value stands for. A nil value is null.
@@ -183,6 +191,8 @@ type Schema struct {
 	Subschema    func(name string) (*Schema, bool)
 	// SubschemaError is the message format for an unknown name.
 	SubschemaError string
+
+	compiled atomic.Pointer[compiled]
 }
 
 // Op is what an object is processed for.
@@ -192,6 +202,6 @@ type Op uint8
 const (
 	Insert Op = iota + 1 // POST, declarative: fill defaults and auto fields
 	Update               // PATCH: merge into the stored object, then check the whole
-	Upsert               // PUT: like Insert, keeping created_at of a stored object
+	Upsert               // PUT: like Insert, keeping id and created_at of a stored object
 	Select               // reading back: shorthands, hidden fields
 )
