@@ -63,9 +63,13 @@ type Exchange struct {
 	// Source says who made the response.
 	Source Source
 
+	// Text makes strings that live as long as the exchange, without allocation.
+	Text Text
+
 	exited     bool
 	onConsumer func(x *Exchange)
 	slots      []any
+	releasers  []Releaser
 }
 
 // Source says who made a response.
@@ -144,6 +148,9 @@ type Request struct {
 	Body Body
 	// Buffered holds the whole body once BufferBody has read it.
 	Buffered []byte
+	// Trailer that came after a chunked or HTTP/2 body; complete once Body has
+	// returned io.EOF.
+	Trailer Header
 
 	// Peer is the other end of the connection, Client the client after trusted
 	// proxies were taken off, Local our end.
@@ -189,8 +196,14 @@ type Response struct {
 	Body Body
 	// Buffered is the body of an Exit or of a buffered upstream response.
 	Buffered []byte
+	// Trailer that follows the body; an upstream's is complete once Body has
+	// returned io.EOF.
+	Trailer Header
 	// UpstreamStatus is the status that the upstream sent, 0 when it was not called.
 	UpstreamStatus int
+	// Reason is the upstream's reason phrase. It is sent while Status is
+	// UpstreamStatus; other statuses get the standard phrase.
+	Reason string
 	// Sent is the number of body bytes written to the client, HeadSent whether the
 	// head was.
 	Sent     int64

@@ -1,16 +1,39 @@
 package pdk
 
-// Reset makes the exchange ready for the next request, keeping its memory. Only
-// the host calls it.
+// Releaser is something that an exchange holds until it is released, such as a
+// buffer that its strings are views of.
+type Releaser interface {
+	Release()
+}
+
+// OnRelease has r.Release called when the exchange is reset, last added first.
+// Only the host calls it.
+func (x *Exchange) OnRelease(r Releaser) { x.releasers = append(x.releasers, r) }
+
+// Reset releases what the exchange holds and makes it ready for the next request,
+// keeping its memory. Only the host calls it.
 func (x *Exchange) Reset() {
-	request, response := x.Request.Header, x.Response.Header
-	tries, slots, names, values := x.Tries[:0], x.slots, x.Captures.Names, x.Captures.Values
-	request.Reset()
-	response.Reset()
-	clear(slots)
-	*x = Exchange{Tries: tries, slots: slots[:0]}
-	x.Request.Header, x.Response.Header = request, response
-	x.Captures.Names, x.Captures.Values = names[:0], values[:0]
+	for i := len(x.releasers) - 1; i >= 0; i-- {
+		x.releasers[i].Release()
+	}
+	clear(x.releasers)
+	clear(x.slots)
+	clear(x.Captures.Names)
+	clear(x.Captures.Values)
+	requestHeader, requestTrailer := x.Request.Header, x.Request.Trailer
+	responseHeader, responseTrailer := x.Response.Header, x.Response.Trailer
+	requestHeader.Reset()
+	requestTrailer.Reset()
+	responseHeader.Reset()
+	responseTrailer.Reset()
+	text := x.Text
+	text.reset()
+	*x = Exchange{
+		Text: text, Tries: x.Tries[:0], slots: x.slots[:0], releasers: x.releasers[:0],
+		Captures: Captures{Names: x.Captures.Names[:0], Values: x.Captures.Values[:0]},
+	}
+	x.Request.Header, x.Request.Trailer = requestHeader, requestTrailer
+	x.Response.Header, x.Response.Trailer = responseHeader, responseTrailer
 }
 
 // OnConsumer sets what Authenticate calls. Only the host uses it.
