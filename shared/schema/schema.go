@@ -180,9 +180,12 @@ type Schema struct {
 	Fields     []Field
 	Checks     []EntityCheck
 	Shorthands []Shorthand
-	// Transform changes a valid object before it is stored, such as hashing a password.
-	Transform func(o Object) error
-	// Normalize changes an object before it is checked.
+	// Transform changes a valid object before it is stored, such as hashing a
+	// password. With TransformOn it runs only when one of those fields was given, so
+	// that a partial update does not hash a hash.
+	Transform   func(o Object) error
+	TransformOn []string
+	// Normalize changes an object as it was given, before defaults, merging and checks.
 	Normalize func(o Object) error
 
 	// Subschema tells which other schema refines the Abstract fields, by the value

@@ -3,6 +3,7 @@ package schema
 import (
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 )
 
@@ -33,49 +34,100 @@ func (v *Violation) Error() string {
 	return fmt.Sprintf("%d schema violations (%s)", len(reasons), strings.Join(reasons, "; "))
 }
 
-// Reasons lists "path: why", entity messages first, then by path.
+// Reasons lists "path: why", messages across fields first, then by path. A path
+// has two parts at most; what is wrong further below is printed as a table, as
+// Kong's clients know it.
 func (v *Violation) Reasons() []string {
 	var out []string
-	collect(&out, "", v.Fields)
+	if list, ok := v.Fields["@entity"].([]any); ok {
+		for _, m := range list {
+			out = append(out, plain(m))
+		}
+	}
+	for _, name := range sortedKeys(v.Fields) {
+		if name == "@entity" {
+			continue
+		}
+		switch why := v.Fields[name].(type) {
+		case nil:
+		case Object:
+			for _, below := range sortedKeys(why) {
+				out = append(out, name+"."+below+": "+reason(why[below]))
+			}
+		case []any:
+			for i, e := range why {
+				if e != nil {
+					out = append(out, name+"."+strconv.Itoa(i+1)+": "+reason(e))
+				}
+			}
+		default:
+			out = append(out, name+": "+plain(why))
+		}
+	}
 	return out
 }
 
-func collect(out *[]string, prefix string, value any) {
-	switch value := value.(type) {
-	case nil:
-	case string:
-		if prefix == "" {
-			*out = append(*out, value)
-			return
+func reason(v any) string {
+	switch v.(type) {
+	case Object, []any:
+		var b strings.Builder
+		writeTable(&b, v, "")
+		return b.String()
+	}
+	return plain(v)
+}
+
+// writeTable prints messages as a Lua table.
+func writeTable(b *strings.Builder, v any, indent string) {
+	inner := indent + "  "
+	item := func(first bool, key string, e any) {
+		if !first {
+			b.WriteByte(',')
 		}
-		*out = append(*out, prefix+": "+value)
-	case []any:
-		for i, e := range value {
-			collect(out, join(prefix, fmt.Sprint(i+1)), e)
-		}
+		b.WriteString("\n" + inner + key)
+		writeTable(b, e, inner)
+	}
+	switch v := v.(type) {
 	case Object:
-		keys := make([]string, 0, len(value))
-		for k := range value {
-			keys = append(keys, k)
+		b.WriteByte('{')
+		for i, k := range sortedKeys(v) {
+			name := k
+			if !isAll(k, func(c byte) bool { return isAlnum(c) || c == '_' }) || isDigit(k[0]) {
+				name = "[" + luaQuote(k) + "]"
+			}
+			item(i == 0, name+" = ", v[k])
 		}
-		sort.Strings(keys)
-		for _, k := range keys {
-			if k == "@entity" {
-				if list, ok := value[k].([]any); ok {
-					for _, e := range list {
-						*out = append(*out, fmt.Sprint(e))
-					}
-				}
+		b.WriteString("\n" + indent + "}")
+	case []any:
+		b.WriteByte('{')
+		first, gap := true, false
+		for i, e := range v {
+			if e == nil {
+				gap = true
 				continue
 			}
-			collect(out, join(prefix, k), value[k])
+			key := ""
+			if gap {
+				key = "[" + strconv.Itoa(i+1) + "] = "
+			}
+			item(first, key, e)
+			first = false
 		}
+		b.WriteString("\n" + indent + "}")
+	default:
+		b.WriteString(luaQuote(plain(v)))
 	}
 }
 
-func join(prefix, name string) string {
-	if prefix == "" {
-		return name
+var luaEscapes = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", "\\n", "\r", `\r`, "\x00", `\0`)
+
+func luaQuote(s string) string { return `"` + luaEscapes.Replace(s) + `"` }
+
+func sortedKeys(o Object) []string {
+	keys := make([]string, 0, len(o))
+	for k := range o {
+		keys = append(keys, k)
 	}
-	return prefix + "." + name
+	sort.Strings(keys)
+	return keys
 }

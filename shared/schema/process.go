@@ -1,0 +1,322 @@
+package schema
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ExpiresAt is the key under which a stored entity of a TTL kind keeps when it
+// ends, in seconds since 1970. It stands for "ttl", which counts down in answers.
+const ExpiresAt = "expires_at"
+
+// maxTTL is the longest time to live, in seconds.
+const maxTTL = 100_000_000
+
+// context is what processing one object needs to know.
+type context struct {
+	op     Op
+	id     any // keeps the primary key of the stored object
+	stored Object
+	now    time.Time
+	// ttl allows the field at the top.
+	ttl bool
+}
+
+// Process brings an object into the form that is stored: shorthands expanded,
+// merged with the stored object (Update), defaults and auto fields filled in, all
+// checks passed, transformed. in and stored are not changed; the result shares
+// nothing that is mutable with them.
+//
+// Nulls are left out, except where a field has a default that the null replaces:
+// that makes the stored form canonical and lets later versions add fields. The
+// error is a *Violation.
+func (s *Schema) Process(in Object, op Op, stored Object) (Object, error) {
+	r, sub, err := s.pick(in, op, stored)
+	if err != nil {
+		return nil, err
+	}
+	given := in
+	if in, err = r.expand(in); err != nil {
+		return nil, err
+	}
+	if s.Normalize != nil || sub != nil && sub.Normalize != nil {
+		in = Clone(in)
+		if err := hook(s, sub, in, func(s *Schema) func(Object) error { return s.Normalize }); err != nil {
+			return nil, err
+		}
+	}
+	c := context{op: op, stored: stored, now: time.Now(), ttl: s.TTL}
+	if stored != nil && (op == Update || op == Upsert) {
+		c.id = stored["id"]
+	}
+	merged := in
+	if op == Update {
+		merged = r.merge(in, stored)
+	}
+	out, why := r.process(merged, &c)
+	if s.TTL {
+		s.expiry(in, out, &why, &c)
+	}
+	if why != nil {
+		return nil, &Violation{Fields: why}
+	}
+	if err := transform(s, sub, out, given); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// pick returns the record to check with, refined by the subschema that the object
+// names.
+func (s *Schema) pick(in Object, op Op, stored Object) (*record, *Schema, error) {
+	c := s.load()
+	if s.SubschemaKey == "" {
+		return c.plain, nil, nil
+	}
+	key, given := in[s.SubschemaKey]
+	if !given && op == Update {
+		key = stored[s.SubschemaKey]
+	}
+	if key == nil {
+		f := c.plain.index[s.SubschemaKey]
+		if given || f == nil || !f.hasDefault {
+			return nil, nil, Violate(s.SubschemaKey, msgRequired)
+		}
+		key = f.def
+	}
+	names := []any{key}
+	if list, ok := key.([]any); ok {
+		names = list
+	}
+	for _, n := range names {
+		if name, ok := n.(string); ok {
+			if sub, ok := s.Subschema(name); ok {
+				return c.with(s, sub), sub, nil
+			}
+		}
+	}
+	format := s.SubschemaError
+	if format == "" {
+		format = "unknown type: %s"
+	}
+	first := "nil"
+	if len(names) > 0 {
+		first = plain(names[0])
+	}
+	if _, ok := key.(Object); ok {
+		first = "nil"
+	}
+	return nil, nil, Violate(s.SubschemaKey, fmt.Sprintf(format, first))
+}
+
+func hook(s, sub *Schema, o Object, which func(*Schema) func(Object) error) error {
+	for _, s := range []*Schema{s, sub} {
+		if s == nil {
+			continue
+		}
+		if fn := which(s); fn != nil {
+			if err := fn(o); err != nil {
+				return asViolation(err)
+			}
+		}
+	}
+	return nil
+}
+
+func transform(s, sub *Schema, out, given Object) error {
+	return hook(s, sub, out, func(s *Schema) func(Object) error {
+		if len(s.TransformOn) == 0 {
+			return s.Transform
+		}
+		for _, name := range s.TransformOn {
+			if given[name] != nil {
+				return s.Transform
+			}
+		}
+		return nil
+	})
+}
+
+// asViolation makes any error of a check a violation.
+func asViolation(err error) error {
+	var v *Violation
+	if errors.As(err, &v) {
+		return v
+	}
+	return &Violation{Fields: Object{"@entity": []any{err.Error()}}}
+}
+
+// process checks and completes one record. The second result holds what is wrong,
+// nil when nothing is.
+func (r *record) process(in Object, c *context) (out, why Object) {
+	out = make(Object, len(r.fields))
+	known := 0
+	for _, f := range r.fields {
+		v, given := in[f.Name]
+		if given {
+			known++
+		}
+		if f.Auto {
+			v, given = f.auto(v, given, c)
+		}
+		if !given {
+			if f.missing(out) {
+				continue
+			}
+			v = nil
+		}
+		v, err := f.process(v, c)
+		if err != nil {
+			if why == nil {
+				why = Object{}
+			}
+			why[f.Name] = err
+		}
+		if v != nil || f.hasDefault {
+			out[f.Name] = v
+		}
+	}
+	if known < len(in) {
+		for name := range in {
+			if r.index[name] == nil && !(c.ttl && (name == "ttl" || name == ExpiresAt)) {
+				if why == nil {
+					why = Object{}
+				}
+				why[name] = msgUnknown
+			}
+		}
+	}
+	for i := range r.checks {
+		why = r.checks[i].run(out, why, c)
+	}
+	return out, why
+}
+
+// missing fills in an absent field and tells whether nothing more is to be done.
+func (f *field) missing(out Object) bool {
+	switch {
+	case f.record != nil && f.record.defaults != nil && !f.hasRequiredBelow():
+		out[f.Name] = Clone(f.record.defaults)
+	case f.record == nil && f.hasDefault:
+		out[f.Name] = cloneValue(f.def)
+	default:
+		return !f.Required && f.Eq == nil && f.Ne == nil && f.record == nil
+	}
+	return true
+}
+
+// hasRequiredBelow tells whether the record's own defaults do not make it valid.
+func (f *field) hasRequiredBelow() bool {
+	for _, g := range f.record.fields {
+		if g.Required && f.record.defaults[g.Name] == nil || len(f.record.checks) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// auto fills in ids, times and random strings.
+func (f *field) auto(v any, given bool, c *context) (any, bool) {
+	if c.now.IsZero() {
+		c.now = time.Now()
+	}
+	insert := c.op == Insert || c.op == Upsert
+	switch {
+	case f.Name == "id" && c.id != nil:
+		return c.id, true
+	case f.UUID:
+		if insert && !given {
+			return newUUID(), true
+		}
+	case f.Type == String:
+		if insert && !given {
+			return RandomString(), true
+		}
+	case f.Name == "updated_at", f.Name == "created_at" && insert && v == nil:
+		if f.Type == Number {
+			v, _ = number(float64(c.now.UnixMilli()) / 1000)
+			return v, true
+		}
+		return c.now.Unix(), true
+	}
+	return v, given
+}
+
+// expiry turns ttl into the time when the entity ends.
+func (s *Schema) expiry(in, out Object, why *Object, c *context) {
+	ttl, given := in["ttl"]
+	if !given {
+		if at, ok := in[ExpiresAt]; ok {
+			out[ExpiresAt], _ = number(at)
+		} else if c.op == Update && c.stored[ExpiresAt] != nil {
+			out[ExpiresAt] = c.stored[ExpiresAt]
+		}
+		return
+	}
+	if ttl == nil {
+		return
+	}
+	n, _ := number(ttl)
+	seconds, ok := n.(int64)
+	switch {
+	case !ok || seconds < 0 || seconds > maxTTL:
+		if *why == nil {
+			*why = Object{}
+		}
+		(*why)["ttl"] = msgTTL
+	case seconds > 0:
+		out[ExpiresAt], _ = number(float64(c.now.Add(time.Duration(seconds)*time.Second).UnixMilli()) / 1000)
+	}
+}
+
+// Expiry returns when a stored entity of a TTL kind ends.
+func Expiry(stored Object) (time.Time, bool) {
+	at := stored[ExpiresAt]
+	if at == nil {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(int64(asFloat(at) * 1000)), true
+}
+
+// RandomString returns 32 letters and digits, as Kong makes keys and secrets.
+func RandomString() string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	out := make([]byte, 0, 32)
+	var random [48]byte
+	for {
+		_, _ = rand.Read(random[:]) // never fails
+		for _, b := range random {
+			// 248 is the largest multiple of 62 in a byte: no letter is favoured.
+			if b < 248 {
+				out = append(out, letters[b%62])
+			}
+			if len(out) == 32 {
+				return string(out)
+			}
+		}
+	}
+}
+
+func newUUID() string { return uuid.New().String() }
+
+// merge puts in over stored: records field by field, all else replaced.
+func (r *record) merge(in, stored Object) Object {
+	out := make(Object, len(stored)+len(in))
+	maps.Copy(out, stored)
+	for name, v := range in {
+		f := r.index[name]
+		top, ok := v.(Object)
+		if f != nil && f.record != nil && ok {
+			if bottom, ok := out[name].(Object); ok {
+				v = f.record.merge(top, bottom)
+			}
+		}
+		out[name] = v
+	}
+	return out
+}

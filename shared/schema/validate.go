@@ -1,0 +1,404 @@
+package schema
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"sort"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/sluice-gateway/sluice/shared/schema/luapattern"
+)
+
+// process checks one value and returns it in its final form. why is nil, a
+// message, messages by element or messages by field.
+func (f *field) process(v any, c *context) (out, why any) {
+	if v == nil {
+		return nil, f.null()
+	}
+	if f.Eq != nil && *f.Eq == nil {
+		return nil, f.err("value must be null")
+	}
+	switch f.Type {
+	case String:
+		s, ok := v.(string)
+		if !ok {
+			return nil, typeMessage(String)
+		}
+		if f.Referenceable && IsReference(s) {
+			return s, nil
+		}
+		return s, f.text(s)
+	case Integer, Number:
+		n, ok := number(v)
+		if !ok {
+			return nil, typeMessage(f.Type)
+		}
+		if _, whole := n.(int64); f.Type == Integer && !whole {
+			if x := asFloat(n); x != math.Trunc(x) || math.IsInf(x, 0) || math.IsNaN(x) {
+				return nil, typeMessage(Integer)
+			}
+		}
+		out = n
+	case Boolean:
+		b, ok := v.(bool)
+		if !ok {
+			return nil, typeMessage(Boolean)
+		}
+		out = b
+	case Array, Set:
+		out, why = f.list(v, c)
+	case Map:
+		out, why = f.table(v, c)
+	case Record:
+		out, why = f.sub(v, c)
+	case Foreign:
+		out, why = reference(v)
+	default:
+		out = anyValue(v)
+	}
+	if why != nil {
+		return out, why
+	}
+	return out, f.validators(out)
+}
+
+func (f *field) null() any {
+	switch {
+	case f.Ne != nil && *f.Ne == nil:
+		return f.err("value must not be null")
+	case f.Eq != nil && *f.Eq != nil:
+		return "value must be " + plain(*f.Eq)
+	case f.Required:
+		return msgRequired
+	}
+	return nil
+}
+
+func (f *field) err(standard string) any {
+	if f.Err != "" {
+		return f.Err
+	}
+	return standard
+}
+
+func (f *field) list(v any, c *context) (any, any) {
+	in, ok := asList(v)
+	if !ok {
+		return nil, typeMessage(f.Type)
+	}
+	out := make([]any, 0, len(in))
+	var whys []any
+	for _, e := range in {
+		e, why := f.elements.process(e, c)
+		if f.Type == Set && why == nil && contains(out, e) {
+			continue
+		}
+		out = append(out, e)
+		if why != nil {
+			for len(whys) < len(out)-1 {
+				whys = append(whys, nil)
+			}
+			whys = append(whys, why)
+		}
+	}
+	if whys != nil {
+		return out, whys
+	}
+	return out, nil
+}
+
+// asList takes an empty object for an empty list, as JSON from Lua has it.
+func asList(v any) ([]any, bool) {
+	switch v := v.(type) {
+	case []any:
+		return v, true
+	case Object:
+		return nil, len(v) == 0
+	case []string:
+		return anyValue(v).([]any), true
+	}
+	return nil, false
+}
+
+func contains(list []any, v any) bool {
+	for _, e := range list {
+		if equal(e, v) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *field) table(v any, c *context) (any, any) {
+	in, ok := v.(Object)
+	if !ok {
+		list, ok := v.([]any)
+		if !ok {
+			return nil, typeMessage(Map)
+		}
+		if len(list) > 0 {
+			return nil, typeMessage(f.keys.Type) // its keys are numbers
+		}
+	}
+	out := make(Object, len(in))
+	names := make([]string, 0, len(in))
+	for k := range in {
+		names = append(names, k)
+	}
+	sort.Strings(names)
+	for _, k := range names {
+		if f.keys != nil {
+			if _, why := f.keys.process(k, c); why != nil {
+				return nil, why
+			}
+		}
+		value := in[k]
+		if f.values == nil {
+			out[k] = anyValue(value)
+			continue
+		}
+		value, why := f.values.process(value, c)
+		if why != nil {
+			return nil, why
+		}
+		out[k] = value
+	}
+	return out, nil
+}
+
+func (f *field) sub(v any, c *context) (any, any) {
+	in, ok := v.(Object)
+	if !ok {
+		if list, ok := v.([]any); !ok || len(list) > 0 {
+			return nil, typeMessage(Record)
+		}
+	}
+	if f.record == nil {
+		return nil, msgAbstract
+	}
+	below := context{op: c.op, now: c.now}
+	out, why := f.record.process(in, &below)
+	if why != nil {
+		return out, why
+	}
+	return out, nil
+}
+
+// reference checks {"id": uuid}. Other members beside an id are ignored.
+func reference(v any) (any, any) {
+	in, _ := v.(Object)
+	id, given := in["id"]
+	if !given {
+		if len(in) == 0 {
+			return nil, Object{"id": msgMissingPK}
+		}
+		why := Object{}
+		for name := range in {
+			why[name] = msgUnknown
+		}
+		return nil, why
+	}
+	switch s, ok := id.(string); {
+	case id == nil:
+		return nil, Object{"id": msgRequired}
+	case !ok:
+		return nil, Object{"id": typeMessage(String)}
+	case !isUUID(s):
+		return nil, Object{"id": msgUUID}
+	}
+	return Object{"id": id}, nil
+}
+
+func isUUID(s string) bool {
+	if len(s) != 36 {
+		return false
+	}
+	for i := range len(s) {
+		switch i {
+		case 8, 13, 18, 23:
+			if s[i] != '-' {
+				return false
+			}
+		default:
+			if !isHex(s[i]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// validators are the checks of values that are not strings, in Kong's order.
+func (f *field) validators(v any) any {
+	if why := f.common(v); why != nil {
+		return why
+	}
+	if f.Gt != nil && asFloat(v) <= *f.Gt {
+		return f.err("value must be greater than " + plain(*f.Gt))
+	}
+	if f.Timestamp && asFloat(v) <= 0 {
+		return f.err(msgTimestamp)
+	}
+	if f.Between != nil {
+		if n := asFloat(v); n < f.Between[0] || n > f.Between[1] {
+			return f.err("value should be between " + plain(f.Between[0]) + " and " + plain(f.Between[1]))
+		}
+	}
+	switch v := v.(type) {
+	case []any:
+		if why := f.length(len(v)); why != nil {
+			return why
+		}
+		if f.Contains != nil && !contains(v, f.Contains) {
+			return f.err("expected to contain: " + plain(f.Contains))
+		}
+		if f.MutuallyExclusiveSubsets != nil {
+			if why := f.subsets(v); why != nil {
+				return why
+			}
+		}
+	case Object:
+		if why := f.length(len(v)); why != nil {
+			return why
+		}
+	}
+	return f.custom(v)
+}
+
+func (f *field) common(v any) any {
+	if f.Eq != nil && !equal(*f.Eq, v) {
+		return f.err("value must be " + plain(*f.Eq))
+	}
+	if f.Ne != nil && equal(*f.Ne, v) {
+		return f.err("value must not be " + plain(*f.Ne))
+	}
+	if f.notOneOf == nil && f.oneOf == nil {
+		return nil
+	}
+	switch v.(type) {
+	case Object, []any:
+		return nil
+	}
+	if _, found := f.notOneOf[v]; found {
+		return f.err("must not be one of: " + plainList(f.NotOneOf))
+	}
+	if f.oneOf != nil {
+		if _, found := f.oneOf[v]; !found {
+			return f.err("expected one of: " + plainList(f.OneOf))
+		}
+	}
+	return nil
+}
+
+func (f *field) length(n int) any {
+	switch {
+	case f.LenEq != nil && n != *f.LenEq:
+		return f.err(fmt.Sprintf("length must be %d", *f.LenEq))
+	case f.LenMin != nil && n < *f.LenMin:
+		return f.err(fmt.Sprintf("length must be at least %d", *f.LenMin))
+	case f.LenMax != nil && n > *f.LenMax:
+		return f.err(fmt.Sprintf("length must be at most %d", *f.LenMax))
+	}
+	return nil
+}
+
+// text are the checks of strings, in Kong's order.
+func (f *field) text(s string) any {
+	if !utf8.ValidString(s) && f.CheckName != "tag" && f.CheckName != "utf8_name" {
+		return "expected a valid UTF-8 string"
+	}
+	if why := f.common(s); why != nil {
+		return why
+	}
+	if f.UUID && !isUUID(s) {
+		return f.err(msgUUID)
+	}
+	if f.IsRegex {
+		if _, err := CompileRegex(s); err != nil {
+			return f.err("not a valid regex: " + s)
+		}
+	}
+	if f.LenMin == nil && s == "" {
+		return f.err("length must be at least 1")
+	}
+	if why := f.length(len(s)); why != nil {
+		return why
+	}
+	if f.StartsWith != "" && !strings.HasPrefix(s, f.StartsWith) {
+		return f.err("should start with: " + f.StartsWith)
+	}
+	if f.notMatch != nil && f.notMatch.Match(s) {
+		return f.err("invalid value: " + s)
+	}
+	if why := f.patterns(s, f.matchNone, f.MatchNone, true); why != nil {
+		return why
+	}
+	if f.match != nil && !f.match.Match(s) {
+		return f.err("invalid value: " + s)
+	}
+	if why := f.patterns(s, f.matchAll, f.MatchAll, false); why != nil {
+		return why
+	}
+	if f.matchAny != nil && !matchesAny(f.matchAny, s) {
+		if f.MatchAny.Err != "" {
+			return f.err(f.MatchAny.Err)
+		}
+		return f.err("invalid value: " + s)
+	}
+	return f.custom(s)
+}
+
+func (f *field) patterns(s string, compiled []*luapattern.Pattern, list []Pattern, none bool) any {
+	for i, p := range compiled {
+		if p.Match(s) == none {
+			if list[i].Err != "" {
+				return f.err(list[i].Err)
+			}
+			return f.err("invalid value: " + s)
+		}
+	}
+	return nil
+}
+
+func matchesAny(patterns []*luapattern.Pattern, s string) bool {
+	for _, p := range patterns {
+		if p.Match(s) {
+			return true
+		}
+	}
+	return false
+}
+
+// subsets: the elements come from one subset only.
+func (f *field) subsets(list []any) any {
+	var used []string
+	for _, subset := range f.MutuallyExclusiveSubsets {
+		for _, member := range subset {
+			if contains(list, member) {
+				used = append(used, "("+quotedList(subset)+")")
+				break
+			}
+		}
+	}
+	if len(used) > 1 {
+		return f.err("these sets are mutually exclusive: " + strings.Join(used, ", "))
+	}
+	return nil
+}
+
+func (f *field) custom(v any) any {
+	if f.Check == nil {
+		return nil
+	}
+	err := f.Check(v)
+	if err == nil {
+		return nil
+	}
+	var violation *Violation
+	if errors.As(err, &violation) {
+		return violation.Fields
+	}
+	return f.err(err.Error())
+}
