@@ -1,7 +1,8 @@
 // Package entity holds one file an entity: its schema value and its typed struct.
-// All lists them. Admin routes, /schemas, store keys, the stream, the declarative
+// Kinds lists them. Admin routes, /schemas, store keys, the stream, the declarative
 // format and the manager's forms follow from the schema; the data plane and the
-// plugins decode into the struct.
+// plugins decode into the struct. Entities of plugins live with their plugins and
+// join the list through Options.
 package entity
 
 import (

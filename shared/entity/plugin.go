@@ -1,6 +1,10 @@
 package entity
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"github.com/sluice-gateway/sluice/shared/schema"
+)
 
 // Plugin is a typed plugins entity: one config of one plugin, and its scope.
 type Plugin struct {
@@ -16,4 +20,39 @@ type Plugin struct {
 	Tags         []string        `json:"tags"`
 	CreatedAt    int64           `json:"created_at"`
 	UpdatedAt    int64           `json:"updated_at"`
+}
+
+// Plugins is the kind "plugins": a config of a plugin, for all requests or for a
+// route, service or consumer. lookup finds the schema of a plugin; nil knows none.
+func Plugins(lookup func(name string) (*schema.Schema, bool)) *Def {
+	if lookup == nil {
+		lookup = func(string) (*schema.Schema, bool) { return nil, false }
+	}
+	return &Def{
+		New: func() any { return new(Plugin) },
+		Schema: &schema.Schema{
+			Name:          "plugins",
+			PrimaryKey:    []string{"id"},
+			EndpointKey:   "instance_name",
+			CacheKey:      []string{"name", "route", "service", "consumer"},
+			Workspaceable: true,
+			Fields: []schema.Field{
+				schema.ID(),
+				{Name: "name", Type: schema.String, Required: true},
+				schema.Name().Named("instance_name").AsUnique(),
+				schema.CreatedAt(),
+				schema.UpdatedAt(),
+				schema.ForeignTo("routes", "cascade").Named("route").Defaults(schema.Null),
+				schema.ForeignTo("services", "cascade").Named("service").Defaults(schema.Null),
+				schema.ForeignTo("consumers", "cascade").Named("consumer").Defaults(schema.Null),
+				{Name: "config", Type: schema.Record, Abstract: true},
+				schema.Protocols(schema.AllProtocols, schema.HTTPProtocols...),
+				{Name: "enabled", Type: schema.Boolean, Default: true, Required: true},
+				schema.Tags(),
+			},
+			SubschemaKey:   "name",
+			Subschema:      lookup,
+			SubschemaError: "plugin '%s' not enabled; add it to the 'plugins' configuration property",
+		},
+	}
 }

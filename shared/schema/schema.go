@@ -55,6 +55,8 @@ type Field struct {
 	// Identity.
 	Unique         bool
 	UniqueAcrossWS bool
+	// NotUnique renders "unique": false, as one of Kong's schemas does.
+	NotUnique bool
 	// Reference is the kind that a Foreign field refers to; OnDelete is "cascade",
 	// "null" or "" (restrict).
 	Reference string
@@ -208,3 +210,34 @@ const (
 	Upsert               // PUT: like Insert, keeping id and created_at of a stored object
 	Select               // reading back: shorthands, hidden fields
 )
+
+// Collection returns the name of the kind in Admin paths, such as "key-sets".
+func (s *Schema) Collection() string {
+	if s.AdminName != "" {
+		return s.AdminName
+	}
+	return s.Name
+}
+
+// Nested returns the name of the kind below a parent in Admin paths, such as
+// "key-auth" in /consumers/{id}/key-auth.
+func (s *Schema) Nested() string {
+	if s.AdminNestedName != "" {
+		return s.AdminNestedName
+	}
+	return s.Collection()
+}
+
+// Field returns the field of that name, or nil.
+func (s *Schema) Field(name string) *Field {
+	for i := range s.Fields {
+		if s.Fields[i].Name == name {
+			return &s.Fields[i]
+		}
+	}
+	return nil
+}
+
+// Compile prepares the schema, which its first use does otherwise. It panics when
+// the schema is malformed: a bad pattern, a default that its own checks refuse.
+func (s *Schema) Compile() { s.load() }
