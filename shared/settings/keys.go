@@ -1,0 +1,91 @@
+package settings
+
+// Values that several keys share.
+var (
+	logLevels = []string{"debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"}
+	flavors   = []string{"traditional_compatible", "traditional", "expressions"}
+	tlsNames  = []string{"TLSv1.1", "TLSv1.2", "TLSv1.3"}
+	dnsTypes  = []string{"LAST", "SRV", "A", "AAAA", "CNAME"}
+	// headerNames are what the headers key switches, beside the two groups of tokens.
+	headerNames = []string{
+		"server_tokens", "latency_tokens", "off", "Server", "Via", "X-Kong-Proxy-Latency", "X-Kong-Response-Latency",
+		"X-Kong-Upstream-Latency", "X-Kong-Upstream-Status", "X-Kong-Admin-Latency", "X-Kong-Request-Id", "X-Sluice-Revision",
+	}
+)
+
+const proxyListen = "0.0.0.0:8000 reuseport backlog=16384, 0.0.0.0:8443 http2 ssl reuseport backlog=16384"
+
+// keys is every setting that has a meaning, in the order of --help. A name stands
+// twice where the planes have different defaults.
+var keys = []Key{
+	// Process.
+	{Name: "prefix", Kind: Path, Default: "/var/lib/sluice/controlplane", Planes: ControlPlane, Description: "Folder of the store, the cluster certificate and the logs."},
+	{Name: "prefix", Kind: Path, Default: "/var/lib/sluice/dataplane", Planes: DataPlane, Description: "Folder of the node's id, the cached configuration and the logs."},
+	{Name: "log_level", Kind: String, Default: "notice", Planes: BothPlanes, OneOf: logLevels, Description: "Least severe messages that are logged."},
+	{Name: "log_format", Kind: String, Default: "text", Planes: BothPlanes, OneOf: []string{"text", "json"}, Own: true, Description: "How a message is written."},
+	{Name: "role", Kind: String, Default: "traditional", Planes: ControlPlane, OneOf: []string{"traditional", "control_plane"}, Description: "The role that GET / reports; this program is always the control plane."},
+	{Name: "role", Kind: String, Default: "data_plane", Planes: DataPlane, OneOf: []string{"data_plane", "traditional"}, Description: "Accepted for Kong's files; this program is always a data plane."},
+	{Name: "database", Kind: String, Default: "postgres", Planes: ControlPlane, OneOf: []string{"postgres", "off"}, Description: "The kind of database that GET / reports; the store is always the control plane's own, and off makes the Admin API read-only but for /config."},
+	{Name: "database", Kind: String, Default: "off", Planes: DataPlane, OneOf: []string{"off", "postgres"}, Description: "Accepted for Kong's files; a data plane has no database."},
+	{Name: "router_flavor", Kind: String, Default: "traditional_compatible", Planes: BothPlanes, OneOf: flavors, Description: "How routes are written and matched; the same on both planes."},
+	{Name: "declarative_config", Kind: Path, Planes: ControlPlane, Description: "File in the declarative format that becomes the configuration at start."},
+
+	// Listeners.
+	{Name: "admin_listen", Kind: Listeners, Default: "127.0.0.1:8001", Planes: ControlPlane, Description: "Addresses of the Admin API."},
+	{Name: "admin_gui_listen", Kind: Listeners, Default: "off", Planes: ControlPlane, Description: "Addresses of the manager."},
+	{Name: "cluster_listen", Kind: Listeners, Default: "0.0.0.0:8005", Planes: ControlPlane, Description: "Addresses where data planes connect, always with mutual TLS."},
+	{Name: "status_listen", Kind: Listeners, Default: "127.0.0.1:8006", Planes: ControlPlane, Description: "Addresses of /status, /status/ready and /metrics."},
+	{Name: "status_listen", Kind: Listeners, Default: "127.0.0.1:8007", Planes: DataPlane, Description: "Addresses of /status, /status/ready and /metrics."},
+	{Name: "proxy_listen", Kind: Listeners, Default: proxyListen, Planes: DataPlane, Description: "Addresses for clients' traffic."},
+	{Name: "proxy_listen", Kind: Listeners, Default: proxyListen, Planes: ControlPlane, Description: "What GET / reports as the data planes' addresses; the control plane does not listen there."},
+
+	// Admin API and manager.
+	{Name: "admin_ssl_cert", Kind: PEMs, Planes: ControlPlane, Description: "Certificates of admin_listen's ssl addresses; made in the prefix when unset."},
+	{Name: "admin_ssl_cert_key", Kind: PEMs, Planes: ControlPlane, Secret: true, Description: "Keys of admin_ssl_cert, in the same order."},
+	{Name: "admin_gui_url", Kind: List, Planes: ControlPlane, Description: "Origins that browsers may call the Admin API from; any when unset."},
+	{Name: "admin_gui_path", Kind: String, Default: "/", Planes: ControlPlane, Description: "Path prefix of the manager."},
+	{Name: "admin_gui_api_url", Kind: String, Planes: ControlPlane, Description: "Address of the Admin API as browsers see it."},
+	{Name: "nginx_admin_client_max_body_size", Kind: Size, Default: "10m", Planes: ControlPlane, Description: "Largest request body of the Admin API but for /config; 0 is any."},
+
+	// The link between the planes.
+	{Name: "cluster_control_plane", Kind: Address, Default: "127.0.0.1:8005", Planes: DataPlane, Description: "Where the control plane's cluster_listen is reached."},
+	{Name: "cluster_mtls", Kind: String, Default: "shared", Planes: BothPlanes, OneOf: []string{"shared", "pki"}, Description: "How the planes trust each other: one certificate for all, or a common authority."},
+	{Name: "cluster_cert", Kind: PEM, Planes: ControlPlane, Description: "Certificate of the link; made in the prefix when unset."},
+	{Name: "cluster_cert", Kind: PEM, Planes: DataPlane, Description: "Certificate of the link."},
+	{Name: "cluster_cert_key", Kind: PEM, Planes: BothPlanes, Secret: true, Description: "Key of cluster_cert."},
+	{Name: "cluster_ca_cert", Kind: PEM, Planes: BothPlanes, Description: "Authority of the other side's certificate with cluster_mtls=pki."},
+	{Name: "cluster_server_name", Kind: String, Planes: DataPlane, Description: "Name expected in the control plane's certificate with cluster_mtls=pki; the host of cluster_control_plane when unset."},
+	{Name: "cluster_dp_labels", Kind: Labels, Planes: DataPlane, Description: "Labels that the control plane shows for this node, as key:value."},
+	{Name: "cluster_data_plane_purge_delay", Kind: Duration, Default: "1209600", Planes: ControlPlane, Description: "How long a node that went away stays listed."},
+	{Name: "node_id", Kind: String, Planes: BothPlanes, Description: "The node's UUID; made once and kept in the prefix when unset."},
+
+	// Clients of the proxy.
+	{Name: "ssl_cert", Kind: PEMs, Planes: DataPlane, Description: "Certificates where no SNI matches; made in the prefix when unset."},
+	{Name: "ssl_cert_key", Kind: PEMs, Planes: DataPlane, Secret: true, Description: "Keys of ssl_cert, in the same order."},
+	{Name: "ssl_protocols", Kind: String, Default: "TLSv1.2 TLSv1.3", Planes: DataPlane, Description: "Versions of TLS for clients, separated by spaces."},
+	{Name: "trusted_ips", Kind: Networks, Planes: DataPlane, Description: "Peers whose X-Forwarded-* headers are believed."},
+	{Name: "real_ip_header", Kind: String, Default: "X-Real-IP", Planes: DataPlane, Description: "Header, or proxy_protocol, that a trusted peer names the client in."},
+	{Name: "real_ip_recursive", Kind: Bool, Default: "off", Planes: DataPlane, Description: "Take the last address in real_ip_header that is not trusted."},
+	{Name: "headers", Kind: List, Default: "server_tokens, latency_tokens, X-Kong-Request-Id", Planes: BothPlanes, OneOf: headerNames, Description: "Headers that the gateway adds to responses."},
+	{Name: "headers_upstream", Kind: List, Default: "X-Kong-Request-Id", Planes: DataPlane, OneOf: []string{"X-Kong-Request-Id", "off"}, Description: "Headers that the gateway adds to requests."},
+	{Name: "allow_debug_header", Kind: Bool, Default: "off", Planes: DataPlane, Description: "Answer Kong-Debug: 1 with the names of route and service."},
+	{Name: "error_default_type", Kind: String, Default: "text/plain", Planes: DataPlane, OneOf: []string{"text/plain", "text/html", "application/json", "application/xml"}, Description: "Type of error bodies for requests without Accept."},
+	{Name: "nginx_http_client_max_body_size", Kind: Size, Default: "0", Planes: DataPlane, Description: "Largest request body; 0 is any."},
+	{Name: "nginx_http_keepalive_requests", Kind: Int, Default: "10000", Planes: DataPlane, Max: 1 << 30, Description: "Requests on one client connection before it is closed."},
+	{Name: "proxy_access_log", Kind: Log, Default: "logs/access.log", Planes: DataPlane, Description: "File of one line a request, or off."},
+	{Name: "proxy_error_log", Kind: Log, Default: "logs/error.log", Planes: DataPlane, Description: "File of the process's messages when it is set; they go to standard error when it is not."},
+
+	// Upstreams.
+	{Name: "upstream_keepalive_pool_size", Kind: Int, Default: "512", Planes: DataPlane, Max: 1 << 30, Description: "Idle connections kept for one upstream address; 0 keeps none."},
+	{Name: "upstream_keepalive_max_requests", Kind: Int, Default: "10000", Planes: DataPlane, Max: 1 << 30, Description: "Requests on one upstream connection; 0 is any number."},
+	{Name: "upstream_keepalive_idle_timeout", Kind: Duration, Default: "60", Planes: DataPlane, Description: "How long an upstream connection stays open unused; 0 is for ever."},
+	{Name: "lua_ssl_trusted_certificate", Kind: PEMs, Default: "system", Planes: DataPlane, Description: "Authorities for upstreams with tls_verify; system is the machine's own."},
+	{Name: "dns_resolver", Kind: List, Planes: DataPlane, Description: "Name servers as ip or ip:port; those of /etc/resolv.conf when unset."},
+	{Name: "dns_hostsfile", Kind: Path, Default: "/etc/hosts", Planes: DataPlane, Description: "File of fixed names."},
+	{Name: "dns_order", Kind: List, Default: "LAST,SRV,A,CNAME", Planes: DataPlane, OneOf: dnsTypes, Description: "Record types in the order of trial."},
+	{Name: "dns_valid_ttl", Kind: Duration, Planes: DataPlane, Description: "Lifetime of answers instead of their own."},
+	{Name: "dns_stale_ttl", Kind: Duration, Default: "3600", Planes: DataPlane, Description: "How long an expired answer serves while a new one is fetched."},
+	{Name: "dns_not_found_ttl", Kind: Duration, Default: "30", Planes: DataPlane, Description: "Lifetime of the answer that a name does not exist."},
+	{Name: "dns_error_ttl", Kind: Duration, Default: "1", Planes: DataPlane, Description: "Lifetime of failed answers."},
+	{Name: "dns_cache_size", Kind: Int, Default: "10000", Planes: DataPlane, Min: 1, Max: 1 << 30, Description: "Names in the cache."},
+}
