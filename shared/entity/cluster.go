@@ -80,7 +80,7 @@ var ClusteringDataPlanes = &Def{
 				Named("sync_status").Defaults("unknown").AsRequired(),
 			schema.MapOf(schema.Field{Type: schema.String}, schema.Field{Type: schema.String}).Named("labels"),
 			schema.RecordOf(schema.Field{Name: "expiry_timestamp", Type: schema.Number, Timestamp: true, NotRequired: true}).
-				Named("cert_details"),
+				Named("cert_details").AsRequired(),
 			schema.SetOf(schema.Field{Type: schema.String}).Named("rpc_capabilities"),
 		},
 	},

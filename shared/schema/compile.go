@@ -24,8 +24,10 @@ type record struct {
 	shorthands []shorthand
 	// nested fields that have shorthands somewhere below.
 	nested []*field
-	// defaults is the record that {} becomes, nil until it was made.
+	// defaults is what the record becomes when it is absent, nil when that is null;
+	// complete tells that it is valid as it is.
 	defaults Object
+	complete bool
 }
 
 // field is a compiled Field.
@@ -193,8 +195,9 @@ func (f *field) compileDefault(path string) {
 	f.hasDefault = f.Default != nil && f.Default != Null
 	if f.record != nil && (f.hasDefault || f.Required) {
 		in, _ := f.Default.(Object)
-		// Required fields below may be missing here: that fails when it is used.
-		f.record.defaults, _ = f.record.process(in, &context{op: Insert})
+		// What is wrong with it, such as required fields, is said when it is used.
+		defaults, why := f.record.process(in, &context{op: Insert})
+		f.record.defaults, f.record.complete = defaults, why == nil && !f.record.hasAuto()
 		return
 	}
 	if !f.hasDefault {
@@ -205,6 +208,16 @@ func (f *field) compileDefault(path string) {
 		panic(fmt.Sprintf("%s: the default is refused: %v", path, why))
 	}
 	f.def = def
+}
+
+// hasAuto tells whether there are fields that differ each time.
+func (r *record) hasAuto() bool {
+	for _, f := range r.fields {
+		if f.Auto || f.record != nil && f.record.hasAuto() {
+			return true
+		}
+	}
+	return false
 }
 
 func valueSet(values []any) map[any]struct{} {

@@ -165,20 +165,23 @@ func (r *record) process(in Object, c *context) (out, why Object) {
 			v, given = f.auto(v, given, c)
 		}
 		if !given {
-			if f.missing(out) {
+			done := false
+			if v, done = f.missing(out); done {
 				continue
 			}
-			v = nil
 		}
-		v, err := f.process(v, c)
+		final, err := f.process(v, c)
 		if err != nil {
 			if why == nil {
 				why = Object{}
 			}
 			why[f.Name] = err
+			if final == nil {
+				final = v // for the checks across fields
+			}
 		}
-		if v != nil || f.hasDefault {
-			out[f.Name] = v
+		if final != nil || f.hasDefault {
+			out[f.Name] = final
 		}
 	}
 	if known < len(in) {
@@ -197,27 +200,24 @@ func (r *record) process(in Object, c *context) (out, why Object) {
 	return out, why
 }
 
-// missing fills in an absent field and tells whether nothing more is to be done.
-func (f *field) missing(out Object) bool {
+// missing fills in an absent field and tells that nothing more is to be done, or
+// returns the value that is to be processed in its place.
+func (f *field) missing(out Object) (any, bool) {
 	switch {
-	case f.record != nil && f.record.defaults != nil && !f.hasRequiredBelow():
+	case f.record != nil && f.record.defaults != nil:
+		if !f.record.complete {
+			if f.hasDefault {
+				return f.Default, false
+			}
+			return Object{}, false
+		}
 		out[f.Name] = Clone(f.record.defaults)
 	case f.record == nil && f.hasDefault:
 		out[f.Name] = cloneValue(f.def)
 	default:
-		return !f.Required && f.Eq == nil && f.Ne == nil && f.record == nil
+		return nil, !f.Required && f.Eq == nil && f.Ne == nil
 	}
-	return true
-}
-
-// hasRequiredBelow tells whether the record's own defaults do not make it valid.
-func (f *field) hasRequiredBelow() bool {
-	for _, g := range f.record.fields {
-		if g.Required && f.record.defaults[g.Name] == nil || len(f.record.checks) > 0 {
-			return true
-		}
-	}
-	return false
+	return nil, true
 }
 
 // auto fills in ids, times and random strings.

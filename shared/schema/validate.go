@@ -91,9 +91,13 @@ func (f *field) list(v any, c *context) (any, any) {
 	out := make([]any, 0, len(in))
 	var whys []any
 	for _, e := range in {
+		raw := e
 		e, why := f.elements.process(e, c)
 		if f.Type == Set && why == nil && contains(out, e) {
 			continue
+		}
+		if e == nil {
+			e = raw
 		}
 		out = append(out, e)
 		if why != nil {

@@ -1,0 +1,33 @@
+package entity_test
+
+import (
+	"testing"
+
+	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/schema/schematest"
+)
+
+func TestStructsAgree(t *testing.T) {
+	for _, d := range entity.All(entity.Options{}) {
+		except := map[string][]string{
+			// Of the other flavor.
+			"routes": {"expression", "priority"},
+			// Active and passive checks share their types; only active ones have intervals.
+			"upstreams": {"healthchecks.passive.healthy.interval", "healthchecks.passive.unhealthy.interval"},
+		}[d.Kind()]
+		schematest.Agrees(t, d.Schema, d.New(), except...)
+	}
+	d := entity.Routes(entity.Expressions, nil)
+	schematest.Agrees(t, d.Schema, d.New())
+}
+
+func TestSchemasAsRecorded(t *testing.T) {
+	for _, d := range entity.NewKinds(entity.Options{}).All() {
+		t.Run(d.Kind(), func(t *testing.T) {
+			schematest.AsRecorded(t, d.Schema, "entities/"+d.Kind()+".json")
+		})
+	}
+	t.Run("routes of the expressions flavor", func(t *testing.T) {
+		schematest.AsRecorded(t, entity.Routes(entity.Expressions, nil).Schema, "routes.expressions.json")
+	})
+}
