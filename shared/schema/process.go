@@ -171,6 +171,9 @@ func (r *record) process(in Object, c *context) (out, why Object) {
 			}
 		}
 		final, err := f.process(v, c)
+		if f.Immutable && err == nil && c.op == Update && c.stored[f.Name] != nil && !equal(final, c.stored[f.Name]) {
+			err = msgImmutable
+		}
 		if err != nil {
 			if why == nil {
 				why = Object{}
