@@ -349,7 +349,7 @@ func body(e *referencetest.Exchange, s *schema.Schema, stored schema.Object) (sc
 		o, err := schema.DecodeObject([]byte(e.Request.Body))
 		return o, err == nil
 	case "application/x-www-form-urlencoded":
-		o, err := s.DecodeForm(pairs(e.Request.Body), stored)
+		o, err := s.DecodeForm(schema.ParseForm(e.Request.Body), stored)
 		return o, err == nil
 	case "multipart/form-data":
 		var list []schema.Pair
@@ -368,17 +368,6 @@ func body(e *referencetest.Exchange, s *schema.Schema, stored schema.Object) (sc
 		return schema.Object{}, e.Request.Body == ""
 	}
 	return nil, false
-}
-
-func pairs(form string) []schema.Pair {
-	var out []schema.Pair
-	for part := range strings.SplitSeq(form, "&") {
-		name, value, _ := strings.Cut(part, "=")
-		n, _ := url.QueryUnescape(name)
-		v, _ := url.QueryUnescape(value)
-		out = append(out, schema.Pair{Name: n, Value: v})
-	}
-	return out
 }
 
 func TestKindsAreFound(t *testing.T) {

@@ -296,3 +296,39 @@ func (n *formNode) plain() any {
 	}
 	return n.values[0]
 }
+
+// ParseForm takes an application/x-www-form-urlencoded body apart, in order. It is
+// as lenient as Kong: a broken escape stands for itself, a name alone means true.
+func ParseForm(body string) []Pair {
+	var out []Pair
+	for part := range strings.SplitSeq(body, "&") {
+		if part == "" {
+			continue
+		}
+		name, value, given := strings.Cut(part, "=")
+		if !given {
+			value = "true"
+		}
+		out = append(out, Pair{Name: unescape(name), Value: unescape(value)})
+	}
+	return out
+}
+
+func unescape(s string) string {
+	if !strings.ContainsAny(s, "+%") {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		switch {
+		case s[i] == '+':
+			out = append(out, ' ')
+		case s[i] == '%' && i+2 < len(s) && isHex(s[i+1]) && isHex(s[i+2]):
+			out = append(out, unhex(s[i+1])<<4|unhex(s[i+2]))
+			i += 2
+		default:
+			out = append(out, s[i])
+		}
+	}
+	return string(out)
+}

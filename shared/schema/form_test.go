@@ -1,7 +1,6 @@
 package schema_test
 
 import (
-	"net/url"
 	"strings"
 	"testing"
 
@@ -83,7 +82,7 @@ func TestDecodeForm(t *testing.T) {
 		{"unknown=1&deep.er=2", nil, schema.Object{"unknown": "1", "deep": schema.Object{"er": "2"}}},
 	}
 	for _, tt := range tests {
-		got, err := formSchema().DecodeForm(formPairs(tt.form), tt.stored)
+		got, err := formSchema().DecodeForm(schema.ParseForm(tt.form), tt.stored)
 		if err != nil {
 			t.Errorf("%s: %v", tt.form, err)
 			continue
@@ -102,9 +101,17 @@ func TestDecodeFormRefuses(t *testing.T) {
 		strings.Repeat("a.", 100) + "a=1": "malformed field name",
 		"config=1&config.minute=2":        "config: is given both as a value and as a table",
 	} {
-		if _, err := formSchema().DecodeForm(formPairs(form), nil); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := formSchema().DecodeForm(schema.ParseForm(form), nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40s gave %v, want %s", form, err, want)
 		}
+	}
+}
+
+func TestParseForm(t *testing.T) {
+	got := schema.ParseForm("a=1&&b%5B%5D=x+y%2&c&=d&e==%c3%a4")
+	want := []schema.Pair{{"a", "1"}, {"b[]", "x y%2"}, {"c", "true"}, {"", "d"}, {"e", "=ä"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
@@ -113,19 +120,6 @@ func TestLastPairs(t *testing.T) {
 	if diff := cmp.Diff([]schema.Pair{{"b", "2"}, {"a", "3"}}, got); diff != "" {
 		t.Error(diff)
 	}
-}
-
-func formPairs(form string) []schema.Pair {
-	var out []schema.Pair
-	for part := range strings.SplitSeq(form, "&") {
-		name, value, _ := strings.Cut(part, "=")
-		n, errN := url.QueryUnescape(name)
-		v, errV := url.QueryUnescape(value)
-		if errN == nil && errV == nil {
-			out = append(out, schema.Pair{Name: n, Value: v})
-		}
-	}
-	return out
 }
 
 // FuzzForm: any form gives an object or an error, and what then validates is
@@ -138,7 +132,7 @@ func FuzzForm(f *testing.F) {
 	}
 	s := formSchema()
 	f.Fuzz(func(t *testing.T, form string) {
-		in, err := s.DecodeForm(formPairs(form), schema.Object{"name": "limit"})
+		in, err := s.DecodeForm(schema.ParseForm(form), schema.Object{"name": "limit"})
 		if err != nil {
 			return
 		}

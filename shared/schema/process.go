@@ -51,7 +51,7 @@ func (s *Schema) Process(in Object, op Op, stored Object) (Object, error) {
 		}
 	}
 	c := context{op: op, stored: stored, now: time.Now(), ttl: s.TTL}
-	if stored != nil && (op == Update || op == Upsert) {
+	if stored != nil && op != Insert {
 		c.id = stored["id"]
 	}
 	merged := in
@@ -67,6 +67,16 @@ func (s *Schema) Process(in Object, op Op, stored Object) (Object, error) {
 	}
 	if err := transform(s, sub, out, given); err != nil {
 		return nil, err
+	}
+	if op == Declare && stored != nil && given["updated_at"] == nil {
+		now := out["updated_at"]
+		out["updated_at"] = stored["updated_at"]
+		if out["updated_at"] == nil || !equal(out, stored) {
+			out["updated_at"] = now
+		}
+		if out["updated_at"] == nil {
+			delete(out, "updated_at")
+		}
 	}
 	return out, nil
 }
@@ -228,10 +238,14 @@ func (f *field) auto(v any, given bool, c *context) (any, bool) {
 	if c.now.IsZero() {
 		c.now = time.Now()
 	}
-	insert := c.op == Insert || c.op == Upsert
+	insert := c.op == Insert || c.op == Upsert || c.op == Declare
 	switch {
 	case f.Name == "id" && c.id != nil:
 		return c.id, true
+	case c.op == Declare && f.Name == "updated_at" && v != nil:
+		return v, true
+	case c.op == Declare && !given && c.stored[f.Name] != nil && f.Name != "updated_at":
+		return c.stored[f.Name], true
 	case f.UUID:
 		if insert && !given {
 			return newUUID(), true

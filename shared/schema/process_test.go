@@ -435,3 +435,31 @@ func TestHiddenAndTransient(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestDeclareKeepsWhatStays(t *testing.T) {
+	s := &schema.Schema{Name: "test", Fields: []schema.Field{
+		schema.ID(), schema.CreatedAt(), schema.UpdatedAt(), {Name: "key", Type: schema.String, Auto: true},
+		{Name: "a", Type: schema.String},
+	}}
+	first, err := s.Process(schema.Object{"id": someID, "a": "x", "created_at": int64(1), "updated_at": int64(2)}, schema.Declare, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first["created_at"] != int64(1) || first["updated_at"] != int64(2) {
+		t.Errorf("given times were not kept: %v", first)
+	}
+	same, err := s.Process(schema.Object{"id": someID, "a": "x"}, schema.Declare, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first, same); diff != "" {
+		t.Errorf("the same declaration changed the object:\n%s", diff)
+	}
+	other, err := s.Process(schema.Object{"id": someID, "a": "y"}, schema.Declare, first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other["updated_at"] == int64(2) || other["created_at"] != int64(1) || other["key"] != first["key"] {
+		t.Errorf("another declaration gave %v", other)
+	}
+}

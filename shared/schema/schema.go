@@ -205,10 +205,13 @@ type Op uint8
 
 // Operations.
 const (
-	Insert Op = iota + 1 // POST, declarative: fill defaults and auto fields
+	Insert Op = iota + 1 // POST: fill defaults and auto fields
 	Update               // PATCH: merge into the stored object, then check the whole
-	Upsert               // PUT: like Insert, keeping id and created_at of a stored object
+	Upsert               // PUT: like Insert, keeping the id of a stored object
 	Select               // reading back: shorthands, hidden fields
+	// Declare is Insert from a declarative file: times that are given are kept, and
+	// so are the times and generated values of a stored object that stays the same.
+	Declare
 )
 
 // Collection returns the name of the kind in Admin paths, such as "key-sets".

@@ -16,7 +16,7 @@ import (
 // AsRecorded fails the test unless the schema renders as a recorded answer of
 // /schemas says, such as "plugins/key-auth.json". Descriptions, and messages of
 // deprecations, are our own and do not count.
-func AsRecorded(t *testing.T, s *schema.Schema, file string) {
+func AsRecorded(t testing.TB, s *schema.Schema, file string) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(referencetest.Dir(t), "schemas", filepath.FromSlash(file)))
 	if err != nil {

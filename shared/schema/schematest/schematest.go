@@ -15,7 +15,7 @@ import (
 // name the same things with types that fit. typed is a struct or a pointer to one.
 // Transient fields may be missing from the struct; except names others that may,
 // and members of the struct that are no fields, both as dotted paths.
-func Agrees(t *testing.T, s *schema.Schema, typed any, except ...string) {
+func Agrees(t testing.TB, s *schema.Schema, typed any, except ...string) {
 	t.Helper()
 	allowed := append([]string{}, except...)
 	if s.TTL {
@@ -25,7 +25,7 @@ func Agrees(t *testing.T, s *schema.Schema, typed any, except ...string) {
 }
 
 // ConfigAgrees does the same for the config record of a plugin's schema.
-func ConfigAgrees(t *testing.T, s *schema.Schema, typed any, except ...string) {
+func ConfigAgrees(t testing.TB, s *schema.Schema, typed any, except ...string) {
 	t.Helper()
 	f := s.Field("config")
 	if f == nil {
@@ -35,7 +35,7 @@ func ConfigAgrees(t *testing.T, s *schema.Schema, typed any, except ...string) {
 	agree(t, s.Name+".config", "", f.Fields, reflect.TypeOf(typed), except)
 }
 
-func agree(t *testing.T, where, path string, fields []schema.Field, typ reflect.Type, except []string) {
+func agree(t testing.TB, where, path string, fields []schema.Field, typ reflect.Type, except []string) {
 	t.Helper()
 	for typ.Kind() == reflect.Pointer {
 		typ = typ.Elem()
@@ -87,7 +87,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-func fit(t *testing.T, where, name string, f *schema.Field, typ reflect.Type, except []string) {
+func fit(t testing.TB, where, name string, f *schema.Field, typ reflect.Type, except []string) {
 	t.Helper()
 	for typ.Kind() == reflect.Pointer {
 		typ = typ.Elem()
