@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Installs what tests (or, with the argument bench, benchmarks) need from Debian, where it may: as root,
+# with apt. Where it may not, it says on standard error what is missing, and prints a line for eval that
+# exports MISSING_TOOLS; the tests that need those skip and name them. With CI=true nothing may be missing.
+set -euo pipefail
+
+# program:package
+case "${1:-test}" in
+  test) wanted=(curl:curl jq:jq redis-server:redis-server) ;;
+  bench) wanted=(wrk:wrk nginx:nginx-light haproxy:haproxy) ;;
+  *) echo "usage: $0 [test|bench]" >&2; exit 2 ;;
+esac
+
+PATH="$PATH:/usr/sbin:/sbin"
+missing() {
+  local pair
+  for pair in "${wanted[@]}"; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 || echo "$pair"
+  done
+}
+
+lack=$(missing)
+if [ -n "$lack" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  # Debian starts a service when it installs one; ours are started by the tests alone.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e "$policy" ]; then
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+    trap 'rm -f "$policy"' EXIT
+  fi
+  packages=$(cut -d: -f2 <<<"$lack" | sort -u)
+  echo "installing $(tr '\n' ' ' <<<"$packages")" >&2
+  export DEBIAN_FRONTEND=noninteractive
+  { apt-get update -qq && xargs apt-get install -y -qq --no-install-recommends <<<"$packages"; } >&2 || true
+  lack=$(missing)
+fi
+
+if [ -n "$lack" ]; then
+  names=$(cut -d: -f1 <<<"$lack" | tr '\n' ' ')
+  echo "missing: ${names}- install the Debian packages $(cut -d: -f2 <<<"$lack" | sort -u | tr '\n' ' ')" >&2
+  if [ "${CI:-}" = true ]; then
+    exit 1
+  fi
+  echo "export MISSING_TOOLS='${names% }'"
+fi

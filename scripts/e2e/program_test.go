@@ -1,0 +1,122 @@
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/sluice-gateway/sluice/scripts/e2e/process"
+)
+
+// bin is the folder of the programs.
+var bin string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	bin = os.Getenv("E2E_BIN")
+	if bin == "" {
+		dir, err := os.MkdirTemp("", "e2e-bin")
+		if err != nil {
+			panic(err)
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		if err := build(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		bin = dir
+	}
+	return m.Run()
+}
+
+func build(dir string) error {
+	for _, from := range []string{
+		"controlplane/cmd/sluice-controlplane", "dataplane/cmd/sluice-dataplane", "scripts/e2e/cmd/upstream", "scripts/e2e/cmd/run",
+	} {
+		command := exec.Command("go", "build", "-o", filepath.Join(dir, filepath.Base(from)), "./"+from)
+		command.Dir = filepath.Join("..", "..")
+		command.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := command.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", from, err, out)
+		}
+	}
+	return nil
+}
+
+// program is one of ours, which a test starts, kills and starts again.
+type program struct {
+	t    testing.TB
+	name string
+	args []string
+	env  []string // added to process.Environ
+	proc *process.Process
+}
+
+func (p *program) start() {
+	p.t.Helper()
+	proc, err := process.Start(process.Options{
+		Name: p.name, Path: filepath.Join(bin, p.name), Args: p.args, Env: append(process.Environ(), p.env...),
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.proc = proc
+	p.t.Cleanup(func() {
+		proc.Kill()
+		if p.t.Failed() {
+			p.t.Logf("%s (process %d) wrote:\n%s", p.name, proc.PID(), proc.Output())
+		}
+	})
+}
+
+// kill ends the program as a crash does.
+func (p *program) kill() { p.proc.Kill() }
+
+// stop ends it with SIGTERM, which must take less than 15 seconds and exit with 0.
+func (p *program) stop() {
+	p.t.Helper()
+	if err := p.proc.Stop(15 * time.Second); err != nil {
+		p.t.Errorf("%v\n%s", err, p.proc.Output())
+	}
+}
+
+// fails runs the program to its end, which must come soon and not be success, and
+// returns what it wrote.
+func (p *program) fails() string {
+	p.t.Helper()
+	p.start()
+	ctx, cancel := context.WithTimeout(p.t.Context(), 10*time.Second)
+	defer cancel()
+	select {
+	case <-p.proc.Done():
+	case <-ctx.Done():
+		p.t.Fatalf("%s is still running with %q\n%s", p.name, p.args, p.proc.Output())
+	}
+	if p.proc.ExitCode() == 0 {
+		p.t.Errorf("%s exits with 0 with %q", p.name, p.args)
+	}
+	return p.proc.Output()
+}
+
+// eventually polls check until it returns nil.
+func eventually(t testing.TB, within time.Duration, check func() error, alive ...*program) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	var procs []*process.Process
+	for _, p := range alive {
+		procs = append(procs, p.proc)
+	}
+	if err := process.Poll(ctx, check, procs...); err != nil {
+		t.Fatalf("after %v: %v", within, err)
+	}
+}
