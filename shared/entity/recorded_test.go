@@ -7,8 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/sluice-gateway/sluice/shared/referencetest"
 	"github.com/sluice-gateway/sluice/shared/schema"
+	"github.com/sluice-gateway/sluice/shared/schema/render"
 )
 
 // recordedPlugins makes schemas of the recorded answers of /schemas/plugins, so
@@ -168,4 +171,58 @@ func recordedChecks(v any) []schema.EntityCheck {
 		}
 	}
 	return out
+}
+
+// TestSharedRecords compares the records that plugins share with recorded ones.
+func TestSharedRecords(t *testing.T) {
+	read := func(file, name string) (config, field map[string]any) {
+		data, err := os.ReadFile(filepath.Join(referencetest.Dir(t), "schemas", "plugins", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var o struct{ Fields []map[string]map[string]any }
+		if err := json.Unmarshal(data, &o); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range o.Fields {
+			if config = f["config"]; config == nil {
+				continue
+			}
+			for _, g := range config["fields"].([]any) {
+				if m, ok := g.(map[string]any)[name].(map[string]any); ok {
+					return config, m
+				}
+			}
+		}
+		t.Fatalf("%s has no field %s", file, name)
+		return nil, nil
+	}
+	config := schema.PluginConfig(schema.Redis(), schema.Queue())
+	config.Shorthands = schema.RedisShorthands()
+	encoded, err := schema.EncodeJSON(render.Schema(&schema.Schema{Fields: []schema.Field{config}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct{ Fields []map[string]map[string]any }
+	if err := json.Unmarshal(encoded, &got); err != nil {
+		t.Fatal(err)
+	}
+	fields := got.Fields[0]["config"]["fields"].([]any)
+	recorded, redis := read("rate-limiting.json", "redis")
+	_, queue := read("http-log.json", "queue")
+	if diff := cmp.Diff(redis, fields[0].(map[string]any)["redis"]); diff != "" {
+		t.Errorf("redis (-recorded +rendered):\n%s", diff)
+	}
+	if diff := cmp.Diff(queue, fields[1].(map[string]any)["queue"]); diff != "" {
+		t.Errorf("queue (-recorded +rendered):\n%s", diff)
+	}
+	shorthands := got.Fields[0]["config"]["shorthand_fields"].([]any)
+	for _, s := range shorthands {
+		for _, f := range s.(map[string]any) {
+			delete(f.(map[string]any)["deprecation"].(map[string]any), "message")
+		}
+	}
+	if diff := cmp.Diff(recorded["shorthand_fields"], any(shorthands)); diff != "" {
+		t.Errorf("shorthands (-recorded +rendered):\n%s", diff)
+	}
 }

@@ -463,3 +463,19 @@ func TestDeclareKeepsWhatStays(t *testing.T) {
 		t.Errorf("another declaration gave %v", other)
 	}
 }
+
+func TestFirstUseIsConcurrent(t *testing.T) {
+	s := formSchema()
+	done := make(chan error, 8)
+	for range cap(done) {
+		go func() {
+			_, err := s.Process(schema.Object{"name": "limit", "config": schema.Object{"minute": int64(1)}}, schema.Insert, nil)
+			done <- err
+		}()
+	}
+	for range cap(done) {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
