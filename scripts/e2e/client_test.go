@@ -70,9 +70,12 @@ func (c *client) try(method, path string, body any, with ...headers) *response {
 	}
 	for _, h := range with {
 		for i := 0; i < len(h); i += 2 {
-			if strings.EqualFold(h[i], "Host") {
+			switch {
+			case strings.EqualFold(h[i], "Host"):
 				request.Host = h[i+1]
 				continue
+			case strings.EqualFold(h[i], "Content-Type"):
+				request.Header.Del("Content-Type")
 			}
 			request.Header.Add(h[i], h[i+1])
 		}

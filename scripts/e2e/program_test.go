@@ -2,41 +2,39 @@ package e2e
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/sluice-gateway/sluice/scripts/e2e/process"
 )
 
-// bin is the folder of the programs.
-var bin string
+// built is the folder that the tests built the programs in, "" without a need.
+var built string
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(run(m))
+	code := m.Run()
+	if built != "" {
+		_ = os.RemoveAll(built)
+	}
+	os.Exit(code)
 }
 
-func run(m *testing.M) int {
-	bin = os.Getenv("E2E_BIN")
-	if bin == "" {
-		dir, err := os.MkdirTemp("", "e2e-bin")
-		if err != nil {
-			panic(err)
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		if err := build(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		bin = dir
+// bin returns the folder of the programs, and builds them at the first need.
+var bin = sync.OnceValues(func() (string, error) {
+	if dir := os.Getenv("E2E_BIN"); dir != "" {
+		return dir, nil
 	}
-	return m.Run()
-}
+	var err error
+	if built, err = os.MkdirTemp("", "e2e-bin"); err != nil {
+		return "", err
+	}
+	return built, build(built)
+})
 
 func build(dir string) error {
 	for _, from := range []string{
@@ -63,8 +61,12 @@ type program struct {
 
 func (p *program) start() {
 	p.t.Helper()
+	dir, err := bin()
+	if err != nil {
+		p.t.Fatal(err)
+	}
 	proc, err := process.Start(process.Options{
-		Name: p.name, Path: filepath.Join(bin, p.name), Args: p.args, Env: append(process.Environ(), p.env...),
+		Name: p.name, Path: filepath.Join(dir, p.name), Args: p.args, Env: append(process.Environ(), p.env...),
 	})
 	if err != nil {
 		p.t.Fatal(err)
