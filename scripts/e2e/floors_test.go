@@ -26,8 +26,7 @@ func packages(t *testing.T) []listedPackage {
 	command.Dir = filepath.Join("..", "..")
 	out, err := command.Output()
 	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 			t.Fatalf("go list: %s", exit.Stderr)
 		}
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -93,9 +94,9 @@ func (g *Group) Run(ctx context.Context) error {
 	// The stop must outlive ctx, which has ended.
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-	for i := len(g.actors) - 1; i >= 0; i-- {
-		if err := g.stop(stop, g.actors[i], done[i]); err != nil {
-			log.Error("actor did not stop", "actor", g.actors[i].Name, "timeout", timeout)
+	for i, a := range slices.Backward(g.actors) {
+		if err := g.stop(stop, a, done[i]); err != nil {
+			log.Error("actor did not stop", "actor", a.Name, "timeout", timeout)
 			first = errors.Join(first, err)
 		}
 	}

@@ -3,6 +3,7 @@ package settings
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -77,12 +78,7 @@ func (s *Settings) PEMs(name string) ([][]byte, error) {
 
 // HasSystem reports whether the machine's own authorities are among the PEMs.
 func (s *Settings) HasSystem(name string) bool {
-	for _, text := range get[[]string](s, name, PEMs) {
-		if text == "system" {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(get[[]string](s, name, PEMs), "system")
 }
 
 // IsSet reports whether the operator, rather than the default, gave the value.
@@ -112,10 +108,8 @@ func get[T any](s *Settings, name string, kinds ...Kind) T {
 	if k == nil {
 		panic(fmt.Sprintf("settings: the %s has no key %s", s.plane, name))
 	}
-	for _, kind := range kinds {
-		if k.Kind == kind {
-			return s.parsed[name].(T)
-		}
+	if !slices.Contains(kinds, k.Kind) {
+		panic(fmt.Sprintf("settings: %s is of another kind", name))
 	}
-	panic(fmt.Sprintf("settings: %s is of another kind", name))
+	return s.parsed[name].(T)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -51,7 +52,7 @@ func TestConfigurationIsKongs(t *testing.T) {
 		compared := 0
 		for key, want := range root.Configuration {
 			have, ok := got[key]
-			if !ok || contains(test.skip, key) {
+			if !ok || slices.Contains(test.skip, key) {
 				continue
 			}
 			compared++
@@ -66,15 +67,6 @@ func TestConfigurationIsKongs(t *testing.T) {
 			t.Errorf("%s: only %d keys were compared", test.plane, compared)
 		}
 	}
-}
-
-func contains(list []string, s string) bool {
-	for _, v := range list {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }
 
 func TestConfigurationMasksSecrets(t *testing.T) {

@@ -206,7 +206,7 @@ func parseNetworks(text string) ([]string, error) {
 			continue
 		}
 		if _, err := netip.ParseAddr(part); err != nil {
-			return nil, fmt.Errorf("%q is not an IP address, a CIDR range or unix:", part)
+			return nil, fmt.Errorf("%q is neither an IP address nor a CIDR range nor the word unix:, which stands for sockets", part)
 		}
 	}
 	return out, nil

@@ -136,7 +136,7 @@ func TestRefused(t *testing.T) {
 		{name: "wrong duration", plane: dp, environ: "SLUICE_DNS_STALE_TTL=5 years", want: "expected seconds, or a time"},
 		{name: "endless duration", plane: dp, environ: "SLUICE_DNS_STALE_TTL=1e300", want: "expected seconds, or a time"},
 		{name: "wrong size", plane: dp, environ: "SLUICE_NGINX_HTTP_CLIENT_MAX_BODY_SIZE=8q", want: "expected a number of bytes"},
-		{name: "wrong network", plane: dp, environ: "SLUICE_TRUSTED_IPS=10.0.0.0/8,me", want: `"me" is not an IP address, a CIDR range or unix:`},
+		{name: "wrong network", plane: dp, environ: "SLUICE_TRUSTED_IPS=10.0.0.0/8,me", want: `"me" is neither an IP address nor a CIDR range`},
 		{name: "wrong label", plane: dp, environ: "SLUICE_CLUSTER_DP_LABELS=zone", want: `"zone" is not of the form key:value`},
 		{name: "wrong header", plane: dp, environ: "SLUICE_HEADERS=X-Other", want: `"X-Other" is not one of: server_tokens`},
 		{name: "off with others", plane: dp, environ: "SLUICE_HEADERS=off,Via", want: "off stands alone"},
@@ -160,8 +160,7 @@ func TestRefused(t *testing.T) {
 				test.want = strings.ReplaceAll(test.want, "FILE", file)
 			}
 			_, err := load(t, test.plane, []string{test.environ}, args...)
-			var problems *settings.Error
-			if !errors.As(err, &problems) {
+			if _, ok := errors.AsType[*settings.Error](err); !ok {
 				t.Fatalf("Load: %v, want an *Error", err)
 			}
 			if !strings.Contains(err.Error(), test.want) {

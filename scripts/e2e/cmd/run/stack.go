@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -132,8 +133,7 @@ func lastLines(text string, n int) string {
 // stop ends the programs in the reverse order: clients first, what they need last.
 func (s *stack) stop() error {
 	var failed []error
-	for i := len(s.running) - 1; i >= 0; i-- {
-		p := s.running[i]
+	for _, p := range slices.Backward(s.running) {
 		select {
 		case <-p.Done():
 			continue
