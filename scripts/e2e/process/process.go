@@ -102,9 +102,14 @@ func (p *Process) Signal(s syscall.Signal) error {
 	return err
 }
 
-// Kill ends the process as a crash does, and waits.
+// Kill ends the process and its children as a crash does, and waits.
 func (p *Process) Kill() {
-	_ = p.Signal(syscall.SIGKILL)
+	select {
+	case <-p.done:
+		// Its number may belong to another group by now.
+	default:
+		_ = syscall.Kill(-p.PID(), syscall.SIGKILL)
+	}
 	<-p.done
 }
 
