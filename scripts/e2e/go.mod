@@ -11,6 +11,14 @@ replace github.com/sluice-gateway/sluice/controlplane => ../../controlplane
 replace github.com/sluice-gateway/sluice/dataplane => ../../dataplane
 
 require (
-	github.com/google/go-cmp v0.7.0 // indirect
-	github.com/mccutchen/go-httpbin/v2 v2.26.0 // indirect
+	github.com/google/go-cmp v0.7.0
+	github.com/hashicorp/go-hclog v1.6.3
+	github.com/mccutchen/go-httpbin/v2 v2.26.0
+	golang.org/x/sys v0.49.0
+)
+
+require (
+	github.com/fatih/color v1.13.0 // indirect
+	github.com/mattn/go-colorable v0.1.12 // indirect
+	github.com/mattn/go-isatty v0.0.14 // indirect
 )
