@@ -7,12 +7,18 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
+// DefaultCacheSize is what mem_cache_size is when it is not set.
+const DefaultCacheSize = 128 << 20
+
 // Node is what a host lends to a plugin for the lifetime of the process.
 type Node interface {
 	// ID is the node's UUID.
 	ID() string
 	// Logger is named dp.plugin.<name>.
 	Logger() hclog.Logger
+	// CacheSize is how many bytes a plugin may keep for answers and the like, all its
+	// configs together: the setting mem_cache_size, else DefaultCacheSize.
+	CacheSize() int64
 	// Shared returns the state that the plugin keeps on this node under key,
 	// making it with create when it is not there. State survives config changes;
 	// it is dropped (and closed, when it is an io.Closer) some time after the

@@ -1,5 +1,7 @@
 package pdk
 
+import "strconv"
+
 // StatusMessage returns the gateway's own text for a status.
 func StatusMessage(status int) string {
 	switch status {
@@ -38,7 +40,7 @@ func StatusMessage(status int) string {
 	case 504:
 		return "The upstream server is timing out"
 	}
-	return "The upstream server responded with " + itoa(status)
+	return "The upstream server responded with " + strconv.Itoa(status)
 }
 
 // GRPCStatus maps an HTTP status to a gRPC one.

@@ -80,7 +80,7 @@ const (
 	SourceNone     Source = iota
 	SourceExit            // a plugin's Exit
 	SourceError           // the gateway itself
-	SourceUpstream        // the service
+	SourceUpstream        // the service, or a cache in its place
 )
 
 // Credential is what a consumer authenticated with. The zero value means none.
@@ -146,7 +146,8 @@ type Request struct {
 	ContentLength int64
 	// Body reads the body; nil when there is none.
 	Body Body
-	// Buffered holds the whole body once BufferBody has read it.
+	// Buffered is the whole body once BufferBody has read it or SetBody has set it;
+	// Body is then nil and ContentLength the length.
 	Buffered []byte
 	// Trailer that came after a chunked or HTTP/2 body; complete once Body has
 	// returned io.EOF.

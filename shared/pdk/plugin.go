@@ -48,6 +48,10 @@ func Build[C any](build func(env Env, config C) (Phases, error)) BuildFunc {
 
 // Phases are what one plugin config does. A nil function does not run.
 //
+// Lines of the response header are set in HeaderFilter, or in Access by a plugin that
+// ends the exchange there: what is in the response header before an upstream answers
+// may be lost.
+//
 // A non-nil error is a fault of the plugin: it is logged and answered with 500.
 // It is not control flow; use Exchange.Exit to end an exchange.
 type Phases struct {
@@ -59,9 +63,11 @@ type Phases struct {
 	HeaderFilter func(x *Exchange) error
 	// BodyFilter sees each piece of the response body, may return another one in
 	// its place, and is called once more with last set at the end. The piece is
-	// valid during the call. A plan with any BodyFilter streams bodies with
-	// chunked encoding unless the Content-Length is known to stay.
+	// valid during the call. last does not come when the body ended too early. The
+	// response loses its Content-Length, unless KeepsBody of all that run is set.
 	BodyFilter func(x *Exchange, piece []byte, last bool) ([]byte, error)
+	// KeepsBody says that BodyFilter returns each piece as it got it.
+	KeepsBody bool
 	// Log runs after the response was sent. It must not block.
 	Log func(x *Exchange)
 }
