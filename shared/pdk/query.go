@@ -27,12 +27,18 @@ func NextArg(raw string) (arg Arg, rest string, ok bool) {
 // QueryValue returns the value of the first argument of that name as it was sent,
 // see Unescape. ok is true for an argument without value, too. It does not allocate.
 func QueryValue(raw, name string) (value string, ok bool) {
+	arg, ok := QueryArg(raw, name)
+	return arg.Value, ok
+}
+
+// QueryArg returns the first argument of that name. It does not allocate.
+func QueryArg(raw, name string) (Arg, bool) {
 	for arg, rest, more := NextArg(raw); more; arg, rest, more = NextArg(rest) {
 		if escapedEqual(arg.Name, name) {
-			return arg.Value, true
+			return arg, true
 		}
 	}
-	return "", false
+	return Arg{}, false
 }
 
 // QueryCount returns the number of arguments of that name. It does not allocate.

@@ -1,0 +1,4 @@
+package keyauth
+
+// Config is exported for the tests.
+type Config = config

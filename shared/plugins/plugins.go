@@ -1,0 +1,23 @@
+// Package plugins lists the plugins that come with the product: one folder and one
+// line in All each. Both planes read the list; the control plane takes schemas,
+// entities and endpoints from it, a data plane phases and commands.
+//
+// Own plugins from outside this tree join through NewRegistry:
+//
+//	plugins.NewRegistry(append(slices.Clone(plugins.All), mine.Plugin))
+package plugins
+
+import (
+	"sync"
+
+	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/plugins/keyauth"
+)
+
+// All lists the plugins that come with the product, by name.
+var All = []*pdk.Plugin{
+	keyauth.Plugin,
+}
+
+// Bundled is the registry of All. It is made once.
+var Bundled = sync.OnceValue(func() *Registry { return NewRegistry(All) })
