@@ -12,11 +12,13 @@ import (
 
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/plugins/keyauth"
+	"github.com/sluice-gateway/sluice/shared/plugins/ratelimiting"
 )
 
 // All lists the plugins that come with the product, by name.
 var All = []*pdk.Plugin{
 	keyauth.Plugin,
+	ratelimiting.Plugin,
 }
 
 // Bundled is the registry of All. It is made once.
