@@ -1,0 +1,191 @@
+// Package cow has a map that is copied on write in small pieces, so that a plan
+// with a hundred thousand entities can be followed by one that differs in a single
+// entity at the cost of that piece. It refuses to be written by two goroutines.
+package cow
+
+const (
+	fanout = 32
+	split  = 16 // entries of a leaf before it becomes a branch
+	bits   = 5
+	levels = 6 // below it leaves just grow
+)
+
+// Map is an immutable map with string keys. The zero value is empty. Reading is safe
+// for concurrent use; a change returns another Map and leaves the old one as it was.
+type Map[V any] struct {
+	root *node[V]
+	size int
+}
+
+type node[V any] struct {
+	entries  []entry[V]        // of a leaf
+	children *[fanout]*node[V] // of a branch
+}
+
+type entry[V any] struct {
+	key   string
+	value V
+}
+
+func hash(key string) uint32 {
+	// FNV-1a, folded: keys are ids and names.
+	h := uint64(14695981039346656037)
+	for i := 0; i < len(key); i++ {
+		h = (h ^ uint64(key[i])) * 1099511628211
+	}
+	return uint32(h ^ h>>32)
+}
+
+// Len returns the number of entries.
+func (m Map[V]) Len() int { return m.size }
+
+// Get returns the value of a key. It does not allocate.
+func (m Map[V]) Get(key string) (V, bool) {
+	n, h := m.root, hash(key)
+	for n != nil && n.children != nil {
+		n, h = n.children[h%fanout], h>>bits
+	}
+	if n != nil {
+		for i := range n.entries {
+			if n.entries[i].key == key {
+				return n.entries[i].value, true
+			}
+		}
+	}
+	var zero V
+	return zero, false
+}
+
+// All calls fn for each entry, in no order, until it returns false.
+func (m Map[V]) All(fn func(key string, value V) bool) {
+	m.root.all(fn)
+}
+
+func (n *node[V]) all(fn func(key string, value V) bool) bool {
+	if n == nil {
+		return true
+	}
+	if n.children != nil {
+		for _, c := range n.children {
+			if !c.all(fn) {
+				return false
+			}
+		}
+		return true
+	}
+	for i := range n.entries {
+		if !fn(n.entries[i].key, n.entries[i].value) {
+			return false
+		}
+	}
+	return true
+}
+
+// With returns a map that has the entry.
+func (m Map[V]) With(key string, value V) Map[V] {
+	t := m.Edit()
+	t.Set(key, value)
+	return t.Done()
+}
+
+// Edit starts a change of several entries, whose pieces are copied once each.
+func (m Map[V]) Edit() *Edit[V] {
+	return &Edit[V]{m: m, own: map[*node[V]]struct{}{}}
+}
+
+// Edit is a map that is being changed. It is used by one goroutine.
+type Edit[V any] struct {
+	m   Map[V]
+	own map[*node[V]]struct{}
+}
+
+// Get returns the value of a key as changed so far.
+func (e *Edit[V]) Get(key string) (V, bool) { return e.m.Get(key) }
+
+// Len returns the number of entries as changed so far.
+func (e *Edit[V]) Len() int { return e.m.size }
+
+// Set adds or replaces an entry.
+func (e *Edit[V]) Set(key string, value V) {
+	e.m.root = e.set(e.m.root, key, value, hash(key), 0)
+}
+
+// Delete removes an entry, if it is there.
+func (e *Edit[V]) Delete(key string) {
+	if _, ok := e.m.Get(key); ok {
+		e.m.root = e.remove(e.m.root, key, hash(key))
+		e.m.size--
+	}
+}
+
+// Done returns the changed map. The Edit must not be used any more.
+func (e *Edit[V]) Done() Map[V] {
+	e.own = nil
+	return e.m
+}
+
+// mine returns n, or a copy that may be changed.
+func (e *Edit[V]) mine(n *node[V]) *node[V] {
+	if n == nil {
+		n = &node[V]{}
+	} else if _, ok := e.own[n]; ok {
+		return n
+	} else {
+		c := &node[V]{entries: append(make([]entry[V], 0, len(n.entries)+1), n.entries...)}
+		if n.children != nil {
+			children := *n.children
+			c.children = &children
+		}
+		n = c
+	}
+	e.own[n] = struct{}{}
+	return n
+}
+
+func (e *Edit[V]) set(n *node[V], key string, value V, h uint32, level int) *node[V] {
+	n = e.mine(n)
+	if n.children != nil {
+		i := h % fanout
+		n.children[i] = e.set(n.children[i], key, value, h>>bits, level+1)
+		return n
+	}
+	for i := range n.entries {
+		if n.entries[i].key == key {
+			n.entries[i].value = value
+			return n
+		}
+	}
+	e.m.size++
+	n.entries = append(n.entries, entry[V]{key, value})
+	if len(n.entries) > split && level < levels {
+		old := n.entries
+		n.entries, n.children = nil, new([fanout]*node[V])
+		for _, en := range old {
+			rest := hash(en.key) >> (bits * level)
+			i := rest % fanout
+			c := e.mine(n.children[i])
+			c.entries = append(c.entries, en)
+			n.children[i] = c
+		}
+	}
+	return n
+}
+
+func (e *Edit[V]) remove(n *node[V], key string, h uint32) *node[V] {
+	n = e.mine(n)
+	if n.children != nil {
+		i := h % fanout
+		n.children[i] = e.remove(n.children[i], key, h>>bits)
+		return n
+	}
+	for i := range n.entries {
+		if n.entries[i].key == key {
+			n.entries = append(n.entries[:i], n.entries[i+1:]...)
+			break
+		}
+	}
+	if len(n.entries) == 0 {
+		return nil
+	}
+	return n
+}
