@@ -45,14 +45,14 @@ bin/upstream bin/run:
 
 .PHONY: test
 test: build bin/upstream bin/run ## Run every test of every module, then those with real processes
-	@lack="$$(scripts/deps.sh)"; eval "$$lack"
+	@scripts/deps.sh
 	go vet $(packages) ./scripts/e2e/...
 	go test -shuffle=on -timeout 15m $(packages)
 	$(MAKE) --no-print-directory e2e
 
 .PHONY: e2e
 e2e: build bin/upstream bin/run ## Run the tests with real processes
-	@lack="$$(scripts/deps.sh)"; eval "$$lack"
+	@scripts/deps.sh
 	E2E_BIN=$(CURDIR)/bin go test -shuffle=on -count=1 -timeout 20m ./scripts/e2e
 
 .PHONY: race
@@ -76,7 +76,7 @@ fuzz: ## Fuzz each target for FUZZTIME
 
 .PHONY: bench
 bench: build ## Compare with nginx and HAProxy on this machine (BENCH_SECONDS bounds it)
-	@lack="$$(scripts/deps.sh bench)"; eval "$$lack"
+	@scripts/deps.sh
 	go run ./scripts/bench -seconds $(BENCH_SECONDS) $(BENCH_ARGS)
 
 # The tools build for minutes on a cold cache, so only lint, generate and breaking

@@ -1,15 +1,11 @@
 #!/usr/bin/env bash
-# Installs what tests (or, with the argument bench, benchmarks) need from Debian, where it may: as root,
-# with apt. Where it may not, it says on standard error what is missing, and prints a line for eval that
-# exports MISSING_TOOLS; the tests that need those skip and name them. With CI=true nothing may be missing.
+# Installs what tests and benchmarks need from Debian, where it may: as root, with apt. Where it may not, it
+# says what is missing; the tests that need it look for themselves, skip and name it. With CI=true nothing
+# may be missing, and nothing skips.
 set -euo pipefail
 
 # program:package
-case "${1:-test}" in
-  test) wanted=(curl:curl jq:jq redis-server:redis-server) ;;
-  bench) wanted=(wrk:wrk nginx:nginx-light haproxy:haproxy) ;;
-  *) echo "usage: $0 [test|bench]" >&2; exit 2 ;;
-esac
+wanted=(curl:curl redis-server:redis-server wrk:wrk nginx:nginx-light haproxy:haproxy)
 
 PATH="$PATH:/usr/sbin:/sbin"
 missing() {
@@ -41,5 +37,4 @@ if [ -n "$lack" ]; then
   if [ "${CI:-}" = true ]; then
     exit 1
   fi
-  echo "export MISSING_TOOLS='${names% }'"
 fi

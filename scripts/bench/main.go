@@ -49,7 +49,7 @@ func main() {
 func run(o options) (err error) {
 	for _, tool := range []string{"wrk", "nginx", "haproxy"} {
 		if _, err := lookTool(tool); err != nil {
-			return fmt.Errorf("%w; scripts/deps.sh bench installs it", err)
+			return fmt.Errorf("%w; scripts/deps.sh installs it", err)
 		}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
