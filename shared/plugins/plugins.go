@@ -12,12 +12,14 @@ import (
 
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/plugins/keyauth"
+	"github.com/sluice-gateway/sluice/shared/plugins/proxycache"
 	"github.com/sluice-gateway/sluice/shared/plugins/ratelimiting"
 )
 
 // All lists the plugins that come with the product, by name.
 var All = []*pdk.Plugin{
 	keyauth.Plugin,
+	proxycache.Plugin,
 	ratelimiting.Plugin,
 }
 
