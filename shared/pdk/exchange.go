@@ -63,6 +63,10 @@ type Exchange struct {
 	// Source says who made the response.
 	Source Source
 
+	// HashCookie is the value that the balancer hands out to hash on, and HashCookieLine
+	// the Set-Cookie line that tells the client; "" when there is none.
+	HashCookie, HashCookieLine string
+
 	// Text makes strings that live as long as the exchange, without allocation.
 	Text Text
 

@@ -64,10 +64,11 @@ type entryPoint struct {
 	priority uint64
 	// order breaks ties, the larger first.
 	order string
-	// key is where it stands in the tree; path what it matched when it is plain.
-	key, path string
-	regex     *schema.Regex
-	port      int
+	// key is where it stands in the tree, for a plain path all that it matches; shown is
+	// the path as it was written, when it differs.
+	key, shown string
+	regex      *schema.Regex
+	port       int
 }
 
 // before tells whether e has precedence over o.
@@ -136,7 +137,10 @@ func compile(r *entity.Route) (*compiled, *Error) {
 			e.regex, e.key = regex, literalPrefix("^"+pattern)
 			e.priority |= 1<<51 | uint64(uint32(r.RegexPriority))<<19
 		} else {
-			e.key, e.path = p, p
+			e.key = escapePath(p)
+			if e.key != p {
+				e.shown = p
+			}
 			e.priority |= uint64(len(p)) & (1<<19 - 1)
 		}
 		c.entries = append(c.entries, e)
@@ -221,6 +225,27 @@ func endpoints(field string, in []entity.Endpoint) (out []endpoint, wrong, messa
 		out = append(out, p)
 	}
 	return out, "", ""
+}
+
+// escapePath writes a path as a request's normal form has it.
+func escapePath(p string) string {
+	const hex = "0123456789ABCDEF"
+	plain := true
+	for i := 0; i < len(p) && plain; i++ {
+		plain = p[i] > ' ' && p[i] < 0x7f && p[i] != '%'
+	}
+	if plain {
+		return p
+	}
+	b := make([]byte, 0, len(p)+16)
+	for i := 0; i < len(p); i++ {
+		if c := p[i]; c > ' ' && c < 0x7f {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return schema.NormalizePath(string(b))
 }
 
 // literalPrefix returns the text that every match of an anchored pattern starts

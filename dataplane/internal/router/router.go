@@ -45,6 +45,9 @@ type Match struct {
 	// Prefix is the part of the path that the route's path matched, "" for a route
 	// without paths.
 	Prefix string
+	// Shown is the route's path as it was written, when that differs from Prefix: text
+	// beyond ASCII is matched in its escaped form.
+	Shown string
 	// Groups are the offsets of a regular expression's groups in the path, as
 	// regexp.FindStringSubmatchIndex gives them; nil for a plain path.
 	Groups []int
@@ -125,7 +128,7 @@ func (t *Table) Match(q *Request, m *Match) bool {
 	if best.entry == nil {
 		return false
 	}
-	*m = Match{Route: best.entry.route.entity, Prefix: best.entry.path}
+	*m = Match{Route: best.entry.route.entity, Prefix: best.entry.key, Shown: best.entry.shown}
 	if best.entry.regex != nil {
 		m.Groups, m.Names = best.groups, best.entry.regex.Names()
 		m.Prefix = q.Path[best.groups[0]:best.groups[1]]

@@ -1,0 +1,456 @@
+package plan
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
+	"github.com/sluice-gateway/sluice/dataplane/internal/config"
+	"github.com/sluice-gateway/sluice/dataplane/internal/pluginhost"
+	"github.com/sluice-gateway/sluice/dataplane/internal/router"
+	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/schema"
+)
+
+// Options of a Builder.
+type Options struct {
+	// Kinds are the entities that this node knows; others are ignored.
+	Kinds *entity.Kinds
+	// Plugin finds a plugin by name.
+	Plugin func(name string) (*pdk.Plugin, bool)
+	// Host and Balancer own what outlives plans.
+	Host     *pluginhost.Host
+	Balancer *balancer.Balancer
+	// TrustedRoots verify upstreams; nil means the system's.
+	TrustedRoots *x509.CertPool
+	// VerifyUpstreams is what a service without tls_verify does.
+	VerifyUpstreams bool
+	// Logger; nil logs nothing.
+	Logger hclog.Logger
+}
+
+// Builder makes plans, one after the other, and holds the one that serves.
+type Builder struct {
+	options Options
+	log     hclog.Logger
+	shapes  map[string]*shape
+	current atomic.Pointer[Plan]
+}
+
+var _ config.Applier = (*Builder)(nil)
+
+// New makes a builder that serves the empty plan.
+func New(o Options) *Builder {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	b := &Builder{options: o, log: o.Logger, shapes: map[string]*shape{}}
+	for _, def := range o.Kinds.All() {
+		if def.New != nil && !def.Hidden {
+			b.shapes[def.Kind()] = newShape(def)
+		}
+	}
+	b.current.Store(b.empty())
+	return b
+}
+
+// Current returns the plan that serves.
+func (b *Builder) Current() *Plan { return b.current.Load() }
+
+func (b *Builder) empty() *Plan {
+	p := &Plan{tables: map[string]*table{}, router: &router.Table{}}
+	for kind, s := range b.shapes {
+		p.tables[kind] = newTable(s)
+	}
+	return p
+}
+
+// Apply follows config.Applier: it builds the next plan and swaps it in.
+func (b *Builder) Apply(ctx context.Context, u config.Update) ([]config.EntityError, error) {
+	old := b.Current()
+	n := &building{b: b, old: old, from: old, whole: u.Whole, changes: map[string]map[string]any{}}
+	if u.Whole {
+		n.from = b.empty()
+	}
+	n.decode(ctx, u.Changes)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	p := n.build(u)
+	if len(n.errs) > 0 {
+		n.undo()
+		return n.errs, fmt.Errorf("%w: %d entities", config.ErrRefused, len(n.errs))
+	}
+	b.current.Store(p)
+	n.drop(p)
+	return nil, nil
+}
+
+// building is one build.
+type building struct {
+	b         *Builder
+	old, from *Plan
+	whole     bool
+	// changes by kind and id; nil is a removal.
+	changes map[string]map[string]any
+	errs    []config.EntityError
+	// made are the instances and upstreams that only the new plan has.
+	made      []*Instance
+	upstreams []*balancer.Upstream
+}
+
+// decode makes typed structs of all bodies, in parallel when there are many.
+func (n *building) decode(ctx context.Context, changes []config.Change) {
+	values := make([]any, len(changes))
+	errs := make([]error, len(changes))
+	workers := min(runtime.GOMAXPROCS(0), len(changes)/256+1)
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for range workers {
+		wait.Go(func() {
+			for {
+				from := int(next.Add(256)) - 256
+				if from >= len(changes) || ctx.Err() != nil {
+					return
+				}
+				for i := from; i < min(from+256, len(changes)); i++ {
+					if s := n.b.shapes[changes[i].Kind]; s != nil && changes[i].Op == config.Put {
+						values[i], errs[i] = s.decode(changes[i].Body)
+					}
+				}
+			}
+		})
+	}
+	wait.Wait()
+	for i, c := range changes {
+		if n.b.shapes[c.Kind] == nil {
+			if c.MustUnderstand {
+				n.fail(c.Kind, c.ID, "", "", "this node does not know the kind")
+			}
+			continue
+		}
+		if errs[i] != nil {
+			n.fail(c.Kind, c.ID, "", "", errs[i].Error())
+			continue
+		}
+		if n.changes[c.Kind] == nil {
+			n.changes[c.Kind] = map[string]any{}
+		}
+		n.changes[c.Kind][c.ID] = values[i]
+	}
+}
+
+func (n *building) fail(kind, id, name, field, message string) {
+	n.errs = append(n.errs, config.EntityError{Kind: kind, ID: id, Name: name, Field: field, Message: message})
+}
+
+func (n *building) build(u config.Update) *Plan {
+	p := *n.from
+	p.Position, p.Source = u.To, u.Source
+	p.tables = make(map[string]*table, len(n.from.tables))
+	for kind, t := range n.from.tables {
+		if c := n.changes[kind]; len(c) > 0 {
+			t = t.with(c)
+		}
+		p.tables[kind] = t
+	}
+	if n.changes["snis"] != nil || n.changes["certificates"] != nil {
+		var errs []config.EntityError
+		p.certificates, errs = buildCertificates(&p)
+		n.errs = append(n.errs, errs...)
+	}
+	n.buildPlugins(&p)
+	services := n.buildServices(&p)
+	n.buildRoutes(&p, services)
+	n.buildUpstreams(&p)
+	return &p
+}
+
+// buildPlugins makes the instances that changed and the order of all.
+func (n *building) buildPlugins(p *Plan) {
+	changes := n.changes["plugins"]
+	if len(changes) == 0 {
+		return
+	}
+	edit := n.from.instances.Edit()
+	for id, v := range changes {
+		if v == nil {
+			edit.Delete(id)
+			continue
+		}
+		e := v.(*entity.Plugin)
+		if !e.Enabled {
+			edit.Delete(id)
+			continue
+		}
+		if i := n.instance(e); i != nil {
+			edit.Set(id, i)
+		}
+	}
+	p.instances = edit.Done()
+	byName := map[string][]*Instance{}
+	p.instances.All(func(_ string, i *Instance) bool {
+		byName[i.Plugin.Name] = append(byName[i.Plugin.Name], i)
+		return true
+	})
+	p.scopes = nil
+	for _, list := range byName {
+		p.scopes = append(p.scopes, newScopes(list[0].Plugin, list))
+	}
+	order(p.scopes)
+	p.Global = resolve(p.scopes, "", "")
+	p.Rewrites = nil
+	for _, s := range p.Global.Steps {
+		if s.Base != nil && s.Base.Phases.Rewrite != nil {
+			p.Rewrites = append(p.Rewrites, s.Base)
+		}
+	}
+}
+
+// instance builds a plugin config, or takes the equal one that serves already.
+func (n *building) instance(e *entity.Plugin) *Instance {
+	if i, ok := n.old.instances.Get(e.ID); ok && sameConfig(i.Entity, e) {
+		same := *i
+		same.Entity = e
+		return &same
+	}
+	plugin, ok := n.b.options.Plugin(e.Name)
+	if !ok {
+		n.fail("plugins", e.ID, e.Name, "name", "this node does not have the plugin")
+		return nil
+	}
+	scope := pluginhost.Scope{
+		PluginID: e.ID, RouteID: entity.RefID(e.Route), ServiceID: entity.RefID(e.Service), ConsumerID: entity.RefID(e.Consumer),
+	}
+	config := e.Config
+	if len(config) == 0 {
+		config = []byte("{}")
+	}
+	phases, env, err := n.b.options.Host.Build(plugin, scope, config)
+	if err != nil {
+		var v *schema.Violation
+		if errors.As(err, &v) {
+			for _, reason := range v.Reasons() {
+				n.fail("plugins", e.ID, e.Name, "config", reason)
+			}
+		} else {
+			n.fail("plugins", e.ID, e.Name, "config", err.Error())
+		}
+		return nil
+	}
+	i := &Instance{Plugin: plugin, Entity: e, Phases: phases, env: env}
+	n.made = append(n.made, i)
+	return i
+}
+
+func sameConfig(a, b *entity.Plugin) bool {
+	return a.Name == b.Name && entity.RefID(a.Route) == entity.RefID(b.Route) && entity.RefID(a.Service) == entity.RefID(b.Service) &&
+		entity.RefID(a.Consumer) == entity.RefID(b.Consumer) && bytes.Equal(a.Config, b.Config)
+}
+
+// buildServices returns the ids of services that changed.
+func (n *building) buildServices(p *Plan) map[string]struct{} {
+	ids := map[string]struct{}{}
+	for id := range n.changes["services"] {
+		ids[id] = struct{}{}
+	}
+	if n.changes["certificates"] != nil || n.changes["ca_certificates"] != nil {
+		p.tables["services"].byID.All(func(id string, v any) bool {
+			if s := v.(*entity.Service); s.ClientCertificate != nil || len(s.CACertificates) > 0 {
+				ids[id] = struct{}{}
+			}
+			return true
+		})
+	}
+	if len(ids) == 0 {
+		return ids
+	}
+	edit := n.from.services.Edit()
+	for id := range ids {
+		e := get[entity.Service](p, "services", id)
+		if e == nil {
+			edit.Delete(id)
+			continue
+		}
+		s := &Service{Entity: e, Base: e.Path}
+		if s.Base == "" {
+			s.Base = "/"
+		}
+		var err error
+		if s.TLS, err = n.b.upstreamTLS(p, e); err != nil {
+			n.fail("services", id, e.Name, "", err.Error())
+		}
+		edit.Set(id, s)
+	}
+	p.services = edit.Done()
+	return ids
+}
+
+// buildRoutes updates the router and the chains of the routes that a change reaches.
+func (n *building) buildRoutes(p *Plan, services map[string]struct{}) {
+	ids := map[string]struct{}{}
+	for id := range n.changes["routes"] {
+		ids[id] = struct{}{}
+	}
+	for service := range services {
+		for _, r := range foreign[entity.Route](p, "routes", "service", service) {
+			ids[r.ID] = struct{}{}
+		}
+	}
+	all := n.reach(p, ids)
+	if all {
+		p.tables["routes"].byID.All(func(id string, _ any) bool {
+			ids[id] = struct{}{}
+			return true
+		})
+	}
+	if len(ids) == 0 {
+		return
+	}
+	var put []*entity.Route
+	var removed []string
+	edit := n.from.routes.Edit()
+	for id := range ids {
+		e := get[entity.Route](p, "routes", id)
+		var s *Service
+		if e != nil && e.Service != nil {
+			s, _ = p.services.Get(e.Service.ID)
+			if s == nil {
+				n.fail("routes", id, e.Name, "service", "there is no service "+e.Service.ID)
+				continue
+			}
+		}
+		if e == nil || stream(e) || s != nil && !s.Entity.Enabled {
+			edit.Delete(id)
+			removed = append(removed, id)
+			continue
+		}
+		before, was := n.from.routes.Get(id)
+		if !was || before.Entity != e {
+			put = append(put, e)
+		}
+		r := newRoute(e, s)
+		r.Chain = resolve(p.scopes, id, entity.RefID(e.Service))
+		edit.Set(id, r)
+	}
+	p.routes = edit.Done()
+	if len(put) == 0 && len(removed) == 0 {
+		return
+	}
+	table, errs := n.from.router.Update(put, removed)
+	for _, e := range errs {
+		n.fail("routes", e.RouteID, e.Name, e.Field, e.Message)
+	}
+	if len(errs) == 0 {
+		p.router = table
+	}
+}
+
+// reach adds the routes whose chain the plugin changes reach to ids; true means all.
+func (n *building) reach(p *Plan, ids map[string]struct{}) (all bool) {
+	for id, v := range n.changes["plugins"] {
+		var versions []*entity.Plugin
+		if v != nil {
+			versions = append(versions, v.(*entity.Plugin))
+		}
+		if old := get[entity.Plugin](n.from, "plugins", id); old != nil {
+			versions = append(versions, old)
+		}
+		for _, e := range versions {
+			switch {
+			case e.Route != nil:
+				ids[e.Route.ID] = struct{}{}
+			case e.Service != nil:
+				for _, r := range foreign[entity.Route](p, "routes", "service", e.Service.ID) {
+					ids[r.ID] = struct{}{}
+				}
+			default:
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// buildUpstreams makes the views of the upstreams that a change reaches.
+func (n *building) buildUpstreams(p *Plan) {
+	ids := map[string]struct{}{}
+	for id := range n.changes["upstreams"] {
+		ids[id] = struct{}{}
+	}
+	for id, v := range n.changes["targets"] {
+		if t, ok := v.(*entity.Target); ok && t != nil {
+			ids[entity.RefID(t.Upstream)] = struct{}{}
+		}
+		if old := get[entity.Target](n.from, "targets", id); old != nil {
+			ids[entity.RefID(old.Upstream)] = struct{}{}
+		}
+	}
+	if len(ids) == 0 {
+		return
+	}
+	edit := n.from.upstreams.Edit()
+	for id := range ids {
+		if old := get[entity.Upstream](n.from, "upstreams", id); old != nil {
+			edit.Delete(old.Name)
+		}
+	}
+	for id := range ids {
+		if e := get[entity.Upstream](p, "upstreams", id); e != nil {
+			view := n.b.options.Balancer.Upstream(e, foreign[entity.Target](p, "targets", "upstream", id))
+			n.upstreams = append(n.upstreams, view)
+			edit.Set(e.Name, view)
+		}
+	}
+	p.upstreams = edit.Done()
+}
+
+// undo lets go of what a refused build made.
+func (n *building) undo() {
+	for _, i := range n.made {
+		i.env.Drop()
+	}
+	for _, u := range n.upstreams {
+		n.b.options.Balancer.Drop(u)
+	}
+}
+
+// drop lets go of what only the plan before had.
+func (n *building) drop(p *Plan) {
+	kept := func(i *Instance) bool {
+		now, ok := p.instances.Get(i.Entity.ID)
+		return ok && now.env == i.env
+	}
+	if n.whole {
+		n.old.instances.All(func(_ string, i *Instance) bool {
+			if !kept(i) {
+				i.env.Drop()
+			}
+			return true
+		})
+	} else {
+		for id := range n.changes["plugins"] {
+			if i, ok := n.old.instances.Get(id); ok && !kept(i) {
+				i.env.Drop()
+			}
+		}
+	}
+	gone := func(name string, u *balancer.Upstream) bool {
+		if now, ok := p.upstreams.Get(name); !ok || now != u {
+			n.b.options.Balancer.Drop(u)
+		}
+		return true
+	}
+	if n.whole || n.changes["upstreams"] != nil || n.changes["targets"] != nil {
+		n.old.upstreams.All(gone)
+	}
+}

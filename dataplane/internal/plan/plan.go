@@ -1,0 +1,117 @@
+// Package plan turns entities into what requests run under. A Plan is immutable:
+// the entities, the router's table, a plugin chain for each route, the balancer's
+// view of each upstream, the certificates by server name. A change makes the next
+// Plan by copying what it touches, and one pointer is swapped; a request keeps the
+// Plan that it started with.
+//
+// A build is all or nothing: an entity that this node can not honour refuses the
+// whole update, by name and field, and the Plan before serves on. What outlives a
+// Plan (connections, health, counters) lives in other rooms and is found again by
+// identity.
+package plan
+
+import (
+	"strings"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
+	"github.com/sluice-gateway/sluice/dataplane/internal/config"
+	"github.com/sluice-gateway/sluice/dataplane/internal/cow"
+	"github.com/sluice-gateway/sluice/dataplane/internal/router"
+	"github.com/sluice-gateway/sluice/shared/entity"
+)
+
+// Plan is one configuration, ready to serve.
+type Plan struct {
+	// Position of the configuration; zero for the empty plan of a start.
+	Position config.Position
+	// Source says where the configuration came from.
+	Source config.Source
+	// Global are the configs for all requests, as for a request without route.
+	Global Chain
+	// Rewrites are the instances of Global with a rewrite phase, in order.
+	Rewrites []*Instance
+
+	tables       map[string]*table
+	router       *router.Table
+	routes       cow.Map[*Route]
+	services     cow.Map[*Service]
+	upstreams    cow.Map[*balancer.Upstream] // by name
+	certificates *certificates
+	instances    cow.Map[*Instance] // by plugin id
+	scopes       []*scopes          // in running order
+}
+
+// Route is a route with what belongs to it.
+type Route struct {
+	Entity  *entity.Route
+	Service *Service // nil when the route has none
+	Chain   Chain
+	// What Protocols allow.
+	HTTP, HTTPS, GRPC, GRPCS bool
+}
+
+// Service is a service ready to be called.
+type Service struct {
+	Entity *entity.Service
+	// Base is the service's path, "/" when it has none.
+	Base string
+	// TLS says how the service's targets are verified; nil for plain protocols.
+	TLS *UpstreamTLS
+	// Endpoints caches the transport's endpoint of each address.
+	Endpoints EndpointCache
+}
+
+// Match finds the route for a request.
+func (p *Plan) Match(q *router.Request, m *router.Match) (*Route, bool) {
+	if !p.router.Match(q, m) {
+		return nil, false
+	}
+	return p.routes.Get(m.Route.ID)
+}
+
+// Upstream returns the upstream of a name.
+func (p *Plan) Upstream(name string) (*balancer.Upstream, bool) {
+	if p.upstreams.Len() == 0 {
+		return nil, false
+	}
+	return p.upstreams.Get(name)
+}
+
+// Routes returns the number of routes.
+func (p *Plan) Routes() int { return p.router.Len() }
+
+// Entities returns the number of entities of all kinds.
+func (p *Plan) Entities() int {
+	n := 0
+	for _, t := range p.tables {
+		n += t.byID.Len()
+	}
+	return n
+}
+
+func newRoute(r *entity.Route, s *Service) *Route {
+	route := &Route{Entity: r, Service: s}
+	for _, p := range r.Protocols {
+		switch p {
+		case "http":
+			route.HTTP = true
+		case "https":
+			route.HTTPS = true
+		case "grpc":
+			route.GRPC = true
+		case "grpcs":
+			route.GRPCS = true
+		}
+	}
+	return route
+}
+
+// stream tells whether a route is for TCP, UDP or TLS streams only.
+func stream(r *entity.Route) bool {
+	for _, p := range r.Protocols {
+		if strings.HasPrefix(p, "http") || strings.HasPrefix(p, "grpc") {
+			return false
+		}
+	}
+	return len(r.Protocols) > 0
+}

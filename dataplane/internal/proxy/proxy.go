@@ -1,0 +1,264 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/accesslog"
+	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
+	"github.com/sluice-gateway/sluice/dataplane/internal/plan"
+	"github.com/sluice-gateway/sluice/dataplane/internal/router"
+	"github.com/sluice-gateway/sluice/dataplane/internal/transport"
+	"github.com/sluice-gateway/sluice/shared/pdk"
+)
+
+// Options of a Proxy.
+type Options struct {
+	// Plan returns the plan that serves now.
+	Plan func() *plan.Plan
+	// Balancer for hosts that are no upstream.
+	Balancer  *balancer.Balancer
+	Transport *transport.Transport
+	// Product goes into Server and Via, such as "sluice/0.1.0".
+	Product string
+
+	// TrustedIPs are peers whose X-Forwarded-* headers are believed. RealIPHeader names
+	// the client behind one; RealIPRecursive takes the last address that is not trusted.
+	TrustedIPs      []netip.Prefix
+	RealIPHeader    string
+	RealIPRecursive bool
+	// Headers and HeadersUpstream are what the gateway adds.
+	Headers    Headers
+	UpstreamID bool // X-Kong-Request-Id to the upstream
+	AllowDebug bool
+	ErrorType  pdk.ErrorType
+	MaxBody    int64 // bytes of a request body; 0 means any
+	AccessLog  *accesslog.Log
+	Logger     hclog.Logger
+}
+
+// Headers says which headers answers get.
+type Headers struct {
+	Server, Via, ProxyLatency, UpstreamLatency, ResponseLatency, UpstreamStatus, RequestID, Revision bool
+}
+
+// DefaultHeaders is what the setting headers says when it is not set.
+var DefaultHeaders = Headers{Server: true, Via: true, ProxyLatency: true, UpstreamLatency: true, ResponseLatency: true, RequestID: true} //nolint:gochecknoglobals // a constant
+
+// Proxy walks exchanges through the gateway. It is safe for concurrent use.
+type Proxy struct {
+	o      Options
+	log    hclog.Logger
+	via    string
+	ids    *requestIDs
+	walks  sync.Pool
+	Counts Counters
+}
+
+// Counters are what the node has done since its start.
+type Counters struct {
+	Requests, Panics, Active atomic.Int64
+}
+
+// New makes a proxy.
+func New(o Options) *Proxy {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	p := &Proxy{o: o, log: o.Logger, via: "1.1 " + o.Product, ids: newRequestIDs()}
+	p.walks.New = func() any { return new(walk) }
+	return p
+}
+
+// walk is what one exchange needs on its way, beside itself.
+type walk struct {
+	p     *Proxy
+	plan  *plan.Plan
+	route *plan.Route
+	query router.Request
+	match router.Match
+	call  transport.Call
+	skip  balancer.Skip
+	// chosen are the configs that the access phase picked; ran how many of them did.
+	chosen []*plan.Instance
+	filter func(piece []byte, last bool) ([]byte, error)
+	x      *pdk.Exchange
+}
+
+// Serve takes one exchange from the parsed request to the log phases. The engine owns x
+// and resets it afterwards.
+func (p *Proxy) Serve(x *pdk.Exchange, r Responder) {
+	w := p.walks.Get().(*walk)
+	w.p, w.plan, w.x = p, p.o.Plan(), x
+	p.Counts.Active.Add(1)
+	p.serve(w, x, r)
+	p.Counts.Active.Add(-1)
+	p.Counts.Requests.Add(1)
+	chosen := w.chosen
+	clear(chosen)
+	filter := w.filter
+	*w = walk{chosen: chosen[:0], filter: filter}
+	p.walks.Put(w)
+}
+
+func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
+	if x.Start.IsZero() {
+		x.Start = time.Now()
+	}
+	x.View = w.plan
+	x.ID = p.ids.next(&x.Text)
+	p.client(x)
+
+	for _, i := range w.plan.Rewrites {
+		if !w.run(i, i.Phases.Rewrite) {
+			break
+		}
+	}
+	if !x.Exited() {
+		if p.route(w, x) {
+			w.access()
+		} else {
+			w.global()
+		}
+	}
+	x.AccessDone = time.Now()
+	if !x.Exited() {
+		if p.upstream(w, x, r) {
+			return // the connection was handed over
+		}
+	}
+	p.answer(w, x, r)
+}
+
+// answer runs the response phases, sends, and logs.
+func (p *Proxy) answer(w *walk, x *pdk.Exchange, r Responder) {
+	p.responseHeaders(x)
+	var body bool
+	for _, i := range w.chosen {
+		if i.Phases.HeaderFilter != nil && !w.run(i, i.Phases.HeaderFilter) {
+			break
+		}
+		body = body || i.Phases.BodyFilter != nil
+	}
+	var filter func(piece []byte, last bool) ([]byte, error)
+	if body {
+		x.Response.ContentLength = -1
+		x.Response.Header.Del("Content-Length")
+		filter = w.bodyFilter
+	}
+	if err := r.Send(x, filter); err != nil && p.log.IsDebug() {
+		p.log.Debug("response not sent whole", "request_id", strings.Clone(x.ID), "error", err)
+	}
+	p.finish(w, x)
+}
+
+// finish runs the log phases.
+func (p *Proxy) finish(w *walk, x *pdk.Exchange) {
+	x.Done = time.Now()
+	for _, i := range w.chosen {
+		if i.Phases.Log != nil {
+			w.log(i)
+		}
+	}
+	if p.o.AccessLog != nil {
+		p.o.AccessLog.Write(x)
+	}
+}
+
+// global chooses the global configs, for a request without route.
+func (w *walk) global() {
+	for i := range w.plan.Global.Steps {
+		if b := w.plan.Global.Steps[i].Base; b != nil {
+			w.chosen = append(w.chosen, b)
+		}
+	}
+}
+
+// access chooses the config of each plugin of the route and runs its access phase. After
+// an exit the rest is chosen for the response phases, but not run.
+func (w *walk) access() {
+	steps := w.route.Chain.Steps
+	for i := range steps {
+		inst := steps[i].For(w.x.Consumer)
+		if inst == nil {
+			continue
+		}
+		w.chosen = append(w.chosen, inst)
+		if inst.Phases.Access != nil && !w.x.Exited() {
+			w.run(inst, inst.Phases.Access)
+		}
+	}
+}
+
+// run runs a phase and turns a fault into a 500. It reports whether to go on.
+func (w *walk) run(i *plan.Instance, phase func(*pdk.Exchange) error) (ok bool) {
+	defer w.recovered(i, &ok)
+	if err := phase(w.x); err != nil {
+		w.fault(i, err)
+		return false
+	}
+	return !w.x.Exited() || w.x.Response.HeadSent
+}
+
+func (w *walk) recovered(i *plan.Instance, ok *bool) {
+	if r := recover(); r != nil {
+		w.p.Counts.Panics.Add(1)
+		w.p.log.Error("plugin panicked", "plugin", i.Plugin.Name, "plugin_id", i.Entity.ID, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		w.failed()
+		*ok = false
+	}
+}
+
+func (w *walk) fault(i *plan.Instance, err error) {
+	w.p.log.Error("plugin failed", "plugin", i.Plugin.Name, "plugin_id", i.Entity.ID, "request_id", strings.Clone(w.x.ID), "error", err)
+	w.failed()
+}
+
+func (w *walk) failed() {
+	if w.x.Response.HeadSent {
+		return
+	}
+	w.x.Response.Header.Reset()
+	_ = w.x.Fail(500, "")
+	w.x.Source = pdk.SourceError
+}
+
+func (w *walk) log(i *plan.Instance) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.p.Counts.Panics.Add(1)
+			w.p.log.Error("plugin panicked while logging", "plugin", i.Plugin.Name, "plugin_id", i.Entity.ID, "panic", fmt.Sprint(r))
+		}
+	}()
+	i.Phases.Log(w.x)
+}
+
+// bodyFilter passes a piece of the body through all filters in turn.
+func (w *walk) bodyFilter(piece []byte, last bool) (out []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.p.Counts.Panics.Add(1)
+			w.p.log.Error("plugin panicked in a body filter", "panic", fmt.Sprint(r))
+			err = fmt.Errorf("body filter panicked: %v", r)
+		}
+	}()
+	for _, i := range w.chosen {
+		if i.Phases.BodyFilter != nil {
+			if piece, err = i.Phases.BodyFilter(w.x, piece, last); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return piece, nil
+}
+
+// context bounds the look-ups of an exchange. Connections have deadlines of their own.
+func (w *walk) context() context.Context { return context.Background() }

@@ -1,0 +1,188 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
+	"github.com/sluice-gateway/sluice/dataplane/internal/plan"
+	"github.com/sluice-gateway/sluice/dataplane/internal/transport"
+	"github.com/sluice-gateway/sluice/shared/pdk"
+)
+
+// upstream calls the service, on another target when one fails and Kong's rules allow
+// it. It returns true when the client's connection was handed over to a tunnel.
+func (p *Proxy) upstream(w *walk, x *pdk.Exchange, r Responder) (handedOver bool) {
+	s := w.route.Service
+	if s == nil {
+		_ = x.Fail(503, "no Service found with those values")
+		x.Source = pdk.SourceError
+		return false
+	}
+	e := s.Entity
+	w.call.Timeouts = transport.Timeouts{
+		Connect: time.Duration(e.ConnectTimeout) * time.Millisecond,
+		Write:   time.Duration(e.WriteTimeout) * time.Millisecond,
+		Read:    time.Duration(e.ReadTimeout) * time.Millisecond,
+	}
+	w.call.BufferRequest = w.route.Entity.RequestBuffering
+	w.call.MaxBody = p.o.MaxBody
+	w.call.Informational = r
+	named := x.Upstream.HostHeader != ""
+	for try := 0; ; try++ {
+		began := time.Now()
+		peer, hostHeader, err := p.pick(w, x)
+		if err != nil {
+			_ = x.Fail(503, err.Error())
+			x.Source = pdk.SourceError
+			return false
+		}
+		if !named {
+			x.Upstream.HostHeader = hostHeader
+		}
+		endpoint := w.endpoint(s, &x.Upstream, peer)
+		x.UpstreamSent = time.Now()
+		x.Tries = append(x.Tries, pdk.Try{Address: peer.Address, Start: x.UpstreamSent, Latency: x.UpstreamSent.Sub(began)})
+		peer.Start()
+		fault := endpoint.RoundTrip(x, &w.call)
+		x.UpstreamFirst = time.Now()
+		if fault == nil {
+			peer.Done(x.UpstreamFirst.Sub(x.UpstreamSent))
+			x.Source = pdk.SourceUpstream
+			x.Tries[len(x.Tries)-1].Code = x.Response.Status
+			if w.call.Upgraded != nil {
+				p.tunnel(w, x, r)
+				return true
+			}
+			return false
+		}
+		peer.Done(0)
+		last := &x.Tries[len(x.Tries)-1]
+		last.Err, last.Code = kindText(fault.Kind), statusOf(fault.Kind)
+		if try < e.Retries && mayRetry(x.Request.Method, fault) {
+			w.skip.Add(peer)
+			continue
+		}
+		p.log.Warn("upstream failed", "request_id", strings.Clone(x.ID), "service", e.Name, "address", peer.Address, "step", last.Err,
+			"tries", try+1, "error", fault)
+		x.Response.Header.Reset()
+		if fault.Kind == transport.ErrRequestBody {
+			_ = x.FailWithDefault(400, "", p.o.ErrorType)
+		} else {
+			_ = x.FailWithDefault(last.Code, "", p.o.ErrorType)
+		}
+		x.Source = pdk.SourceError
+		return false
+	}
+}
+
+// pick chooses a peer, and the Host that it gets unless the route preserves the client's.
+func (p *Proxy) pick(w *walk, x *pdk.Exchange) (balancer.Peer, string, error) {
+	up := &x.Upstream
+	if u, ok := w.plan.Upstream(up.Host); ok {
+		peer, err := u.Pick(w.context(), x, &w.skip)
+		if err != nil {
+			return peer, "", err
+		}
+		if u.Entity.HostHeader != "" {
+			return peer, u.Entity.HostHeader, nil
+		}
+		return peer, hostHeader(&x.Text, up.Scheme, peer.Host, peer.Port), nil
+	}
+	peer, err := p.o.Balancer.Direct(w.context(), up.Host, up.Port)
+	if err != nil {
+		return peer, "", err
+	}
+	return peer, hostHeader(&x.Text, up.Scheme, up.Host, up.Port), nil
+}
+
+// endpoint finds the connections to a peer.
+func (w *walk) endpoint(s *plan.Service, up *pdk.Upstream, peer balancer.Peer) *transport.Endpoint {
+	key := peer.Address
+	server := ""
+	if s.TLS != nil {
+		server, _ = splitHost(up.HostHeader)
+		key = w.x.Text.Concat(peer.Address, " ", server)
+	}
+	if e := s.Endpoints.Find(key); e != nil {
+		return e
+	}
+	return s.Endpoints.Get(key, func() *transport.Endpoint { return w.dial(s, up.Scheme, peer.Address, strings.Clone(server)) })
+}
+
+func (w *walk) dial(s *plan.Service, scheme, address, server string) *transport.Endpoint {
+	k := transport.EndpointKey{Network: "tcp", Address: strings.Clone(address), Protocol: transport.HTTP1}
+	switch scheme {
+	case "grpc":
+		k.Protocol = transport.H2C
+	case "grpcs":
+		k.Protocol = transport.H2
+	}
+	if s.TLS == nil {
+		return w.p.o.Transport.Endpoint(k, nil)
+	}
+	k.TLS, k.ServerName, k.TLSID = true, server, s.TLS.ID
+	settings := s.TLS
+	return w.p.o.Transport.Endpoint(k, func() *tls.Config { return settings.Config(server) })
+}
+
+// mayRetry follows Kong's rule: connection faults and timeouts before an answer; POST,
+// PATCH and LOCK only while nothing was sent; never without the body.
+func mayRetry(method string, e *transport.Error) bool {
+	if e.BodyTaken || e.Kind == transport.ErrRequestBody || e.Kind == transport.ErrBodyTooLarge || e.Kind == transport.ErrBadResponse {
+		return false
+	}
+	switch method {
+	case "POST", "PATCH", "LOCK":
+		return !e.Sent
+	}
+	return true
+}
+
+func statusOf(k transport.ErrorKind) int {
+	switch k {
+	case transport.ErrConnectTimeout, transport.ErrWriteTimeout, transport.ErrReadTimeout:
+		return 504
+	case transport.ErrBodyTooLarge:
+		return 413
+	}
+	return 502
+}
+
+func kindText(k transport.ErrorKind) string {
+	switch k {
+	case transport.ErrConnect:
+		return "connect"
+	case transport.ErrConnectTimeout, transport.ErrReadTimeout, transport.ErrWriteTimeout:
+		return "timeout"
+	case transport.ErrTLS:
+		return "tls"
+	case transport.ErrWrite:
+		return "write"
+	case transport.ErrRequestBody, transport.ErrBodyTooLarge:
+		return "request"
+	}
+	return "read"
+}
+
+// tunnel joins the client's connection with the upgraded one until one of them ends.
+func (p *Proxy) tunnel(w *walk, x *pdk.Exchange, r Responder) {
+	p.responseHeaders(x)
+	for _, i := range w.chosen {
+		if i.Phases.HeaderFilter != nil && !w.run(i, i.Phases.HeaderFilter) {
+			break
+		}
+	}
+	conn, buffered, err := r.Hijack(x)
+	if err != nil {
+		p.log.Warn("no tunnel", "request_id", strings.Clone(x.ID), "error", errors.Join(err, w.call.Upgraded.Close()))
+		p.finish(w, x)
+		return
+	}
+	if err := transport.Tunnel(conn, buffered, w.call.Upgraded, w.call.Timeouts); err != nil && p.log.IsDebug() {
+		p.log.Debug("tunnel ended", "request_id", strings.Clone(x.ID), "error", err)
+	}
+	p.finish(w, x)
+}
