@@ -20,6 +20,8 @@ type counter struct {
 	cells [periodCount]atomic.Uint64
 	// used is when the counter was last asked for, in seconds since 1970.
 	used atomic.Int64
+	// synced are cells of what Redis has. They belong to whoever holds table.syncing.
+	synced [periodCount]uint64
 }
 
 // count returns what was counted in a window.

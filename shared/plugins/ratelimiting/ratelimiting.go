@@ -5,14 +5,21 @@
 // A request is counted in all of its windows or, when one of them is full, in none.
 // Counts of policy local live on the node under the plugin's id and survive changes of
 // configuration. Their number is bounded: when it is reached, those that were not asked
-// for the longest go.
+// for the longest go. Policy redis asks Redis for each request or, with a sync_rate,
+// counts on the node and exchanges counts with Redis: until an exchange, a node knows
+// nothing of what others have let pass. A Redis that fails is asked again after a second;
+// meanwhile fault_tolerant decides.
 package ratelimiting
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/schema"
@@ -40,34 +47,22 @@ var Plugin = &pdk.Plugin{
 }
 
 type config struct {
-	Second            float64 `json:"second"`
-	Minute            float64 `json:"minute"`
-	Hour              float64 `json:"hour"`
-	Day               float64 `json:"day"`
-	Month             float64 `json:"month"`
-	Year              float64 `json:"year"`
-	LimitBy           string  `json:"limit_by"`
-	HeaderName        string  `json:"header_name"`
-	Path              string  `json:"path"`
-	Policy            string  `json:"policy"`
-	FaultTolerant     bool    `json:"fault_tolerant"`
-	Redis             redis   `json:"redis"`
-	HideClientHeaders bool    `json:"hide_client_headers"`
-	ErrorCode         float64 `json:"error_code"`
-	ErrorMessage      string  `json:"error_message"`
-	SyncRate          float64 `json:"sync_rate"`
-}
-
-type redis struct {
-	Host       string `json:"host"`
-	Port       int    `json:"port"`
-	Timeout    int    `json:"timeout"`
-	Username   string `json:"username"`
-	Password   string `json:"password"`
-	Database   int    `json:"database"`
-	SSL        bool   `json:"ssl"`
-	SSLVerify  bool   `json:"ssl_verify"`
-	ServerName string `json:"server_name"`
+	Second            float64     `json:"second"`
+	Minute            float64     `json:"minute"`
+	Hour              float64     `json:"hour"`
+	Day               float64     `json:"day"`
+	Month             float64     `json:"month"`
+	Year              float64     `json:"year"`
+	LimitBy           string      `json:"limit_by"`
+	HeaderName        string      `json:"header_name"`
+	Path              string      `json:"path"`
+	Policy            string      `json:"policy"`
+	FaultTolerant     bool        `json:"fault_tolerant"`
+	Redis             redisConfig `json:"redis"`
+	HideClientHeaders bool        `json:"hide_client_headers"`
+	ErrorCode         float64     `json:"error_code"`
+	ErrorMessage      string      `json:"error_message"`
+	SyncRate          float64     `json:"sync_rate"`
 }
 
 // limit is the limit of one period, with the words for it.
@@ -84,17 +79,21 @@ type plugin struct {
 	limits   []limit
 	calendar bool // months or years are counted
 	slot     int
-	table    *table
+	// table counts on the node; store in Redis. With a sync_rate both are used.
+	table     *table
+	store     *store
+	keyPrefix string
+	log       hclog.Logger
 }
 
 func build(env pdk.Env, c config) (pdk.Phases, error) {
 	if c.Policy == "" {
 		c.Policy = policyLocal
 	}
-	if c.Policy != policyLocal {
-		return pdk.Phases{}, schema.Violate("config.policy", "policy "+c.Policy+" is not available yet, use local")
+	if c.Policy == policyCluster {
+		return pdk.Phases{}, schema.Violate("config.policy", "policy cluster is not available yet, use local or redis")
 	}
-	p := &plugin{config: c, slot: env.Slot()}
+	p := &plugin{config: c, slot: env.Slot(), log: env.Logger().With("plugin_id", env.PluginID())}
 	for i, most := range []float64{c.Second, c.Minute, c.Hour, c.Day, c.Month, c.Year} {
 		if most <= 0 {
 			continue
@@ -110,10 +109,24 @@ func build(env pdk.Env, c config) (pdk.Phases, error) {
 		p.ErrorCode = 429
 	}
 	if !env.Validating() {
-		p.table, _ = env.Shared("counters/"+env.PluginID(), func() any { return newTable(maxCounters) }).(*table)
-		env.Every(sweepInterval, p.sweep)
+		p.open(env)
 	}
 	return pdk.Phases{Access: p.access, HeaderFilter: p.headerFilter}, nil
+}
+
+// open takes the counters that the policy needs from the node.
+func (p *plugin) open(env pdk.Env) {
+	if p.Policy == policyRedis {
+		p.store = sharedStore(env, &p.Redis)
+		route, service, _ := env.Scope()
+		p.keyPrefix = "ratelimit:" + cmp.Or(route, noID) + ":" + cmp.Or(service, noID) + ":"
+		if p.SyncRate == syncAlways {
+			return
+		}
+		env.Every(time.Duration(p.SyncRate*float64(time.Second)), p.sync)
+	}
+	p.table, _ = env.Shared("counters/"+env.PluginID(), func() any { return newTable(maxCounters) }).(*table)
+	env.Every(sweepInterval, p.sweep)
 }
 
 func (p *plugin) sweep(context.Context) {
@@ -137,7 +150,18 @@ func (p *plugin) access(x *pdk.Exchange) error {
 	u := usages.Get().(*usage)
 	u.windows.fill(x.Start, p.calendar)
 	k, key := p.identity(x)
-	p.count(u, p.table.get(k, key, &u.windows))
+	if p.table != nil {
+		p.count(u, p.table.get(k, key, &u.windows))
+	} else if err := p.countInRedis(u, key); err != nil {
+		usages.Put(u)
+		if !errors.Is(err, errPaused) {
+			p.log.Error("requests are not counted", "error", err, "fault_tolerant", p.FaultTolerant)
+		}
+		if p.FaultTolerant {
+			return nil
+		}
+		return x.Fail(500, "")
+	}
 	*x.Slot(p.slot) = u
 	if u.full >= 0 {
 		return x.Fail(int(p.ErrorCode), p.ErrorMessage)

@@ -20,6 +20,8 @@ type table struct {
 	seed   maphash.Seed
 	limit  int // of one shard
 	shards [shards]shard
+	// syncing is held while counts are exchanged with Redis.
+	syncing sync.Mutex
 }
 
 type shard struct {
@@ -118,7 +120,7 @@ func (s *shard) evictLocked(w *windows, limit int) {
 		return
 	}
 	var used []int64
-	s.eachLocked(func(c *counter) { used = append(used, c.used.Load()) })
+	s.each(func(c *counter) { used = append(used, c.used.Load()) })
 	slices.Sort(used)
 	oldest, drop := used[len(used)/4], len(used)/4+1
 	s.keepLocked(size, func(c *counter) bool {
@@ -130,7 +132,8 @@ func (s *shard) evictLocked(w *windows, limit int) {
 	})
 }
 
-func (s *shard) eachLocked(fn func(c *counter)) {
+// each calls fn for the counters of the shard.
+func (s *shard) each(fn func(c *counter)) {
 	buckets := *s.buckets.Load()
 	for i := range buckets {
 		for n := buckets[i].Load(); n != nil; n = n.next {
@@ -145,7 +148,7 @@ func (t *table) sweep(w *windows) {
 		s := &t.shards[i]
 		s.mu.Lock()
 		left := 0
-		s.eachLocked(func(c *counter) {
+		s.each(func(c *counter) {
 			if !c.past(w) {
 				left++
 			}
