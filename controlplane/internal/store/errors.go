@@ -2,6 +2,17 @@ package store
 
 import "errors"
 
+// Sentinels of opening.
+var (
+	// ErrDamaged means that the store's file is torn or holds something else than was
+	// written. Nothing of it may be served.
+	ErrDamaged = errors.New("store is damaged")
+	// ErrInUse means that another process has the store open.
+	ErrInUse = errors.New("store is in use by another process")
+	// ErrNewer means that a newer version of the product wrote the store.
+	ErrNewer = errors.New("store was written by a newer version")
+)
+
 // Sentinels of reads.
 var (
 	ErrNotFound = errors.New("not found")
@@ -15,6 +26,9 @@ var (
 	ErrClosed   = errors.New("store closed")
 	// ErrReadOnly means that an earlier fsync failed: nothing is written any more.
 	ErrReadOnly = errors.New("store read-only after a write error")
+	// ErrWrongKind means that a streamed kind was written as a local one, or the
+	// other way round.
+	ErrWrongKind = errors.New("kind is kept the other way")
 )
 
 // ConflictError says which exclusive index entry belongs to another entity.

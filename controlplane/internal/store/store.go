@@ -50,7 +50,8 @@ type Store interface {
 	View(fn func(Tx) error) error
 	// Update runs fn and commits, unless fn returns an error. When fn changed streamed
 	// entities the commit has a new revision and a change set, computed from what was
-	// written. It returns the position after the commit.
+	// written. It returns the position after the commit. A fn that panics leaves no
+	// trace; Update panics in its place. fn must not call Update.
 	Update(ctx context.Context, info Info, fn func(WriteTx) error) (Position, error)
 	// Position returns the head.
 	Position() (Position, error)
@@ -83,8 +84,9 @@ type Tx interface {
 	Scan(index, key, after string, limit int, fn func(id string) bool) error
 	// Count of entities of a kind.
 	Count(kind string) (int, error)
-	// ChangeSets calls fn for the change sets after revision, oldest first. ErrCompacted
-	// when the log does not reach back that far.
+	// ChangeSets calls fn for the change sets after revision, oldest first, until fn
+	// returns false. ErrCompacted when the log does not reach back that far. In a WriteTx
+	// what is being written is not among them.
 	ChangeSets(after uint64, fn func(*ChangeSet) bool) error
 	// Meta reads a value that belongs to the control plane itself, such as the cluster CA.
 	Meta(key string) ([]byte, error)
@@ -96,16 +98,17 @@ type WriteTx interface {
 	// Put writes an entity and its index entries, replacing what was there. An
 	// exclusive entry that belongs to another id is ErrConflict (a *ConflictError).
 	Put(kind, id string, body []byte, indexes []Index) error
-	// Delete removes an entity and its index entries.
+	// Delete removes an entity and its index entries. ErrNotFound when there is none.
 	Delete(kind, id string) error
 	// PutLocal and DeleteLocal do the same without a revision: kinds that are not streamed.
 	PutLocal(kind, id string, body []byte, indexes []Index) error
 	DeleteLocal(kind, id string) error
+	// SetMeta sets or, when value is nil, removes a value.
 	SetMeta(key string, value []byte) error
 }
 
 // Index is an index entry of an entity. Exclusive entries are unique; the others
-// form multi-indexes.
+// form multi-indexes. An index belongs to one kind; multi-indexes may have empty keys.
 type Index struct {
 	Name, Key string
 	Exclusive bool

@@ -1,0 +1,128 @@
+package bolt
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-hclog"
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/sluice-gateway/sluice/controlplane/internal/store"
+	"github.com/sluice-gateway/sluice/shared/roothash"
+)
+
+// Options say where the file is and how much of the change log it keeps.
+type Options struct {
+	// Path of the file. Required; its folder must exist.
+	Path string
+	// LogRevisions bounds the change log by number; 0 means 10,000.
+	LogRevisions uint64
+	// LogBytes bounds the change log by size; 0 means 256 MiB.
+	LogBytes uint64
+	// RestoreCommand is what a person is told to run when the file is damaged; "" means
+	// "sluice-controlplane restore".
+	RestoreCommand string
+	// Logger gets lifecycle and faults; nil logs nothing.
+	Logger hclog.Logger
+}
+
+const (
+	defaultLogRevisions   = 10_000
+	defaultLogBytes       = 256 << 20
+	defaultRestoreCommand = "sluice-controlplane restore"
+)
+
+func (o *Options) complete() error {
+	if o.Path == "" {
+		return errors.New("open store: no path is given")
+	}
+	if o.LogRevisions == 0 {
+		o.LogRevisions = defaultLogRevisions
+	}
+	if o.LogBytes == 0 {
+		o.LogBytes = defaultLogBytes
+	}
+	if o.RestoreCommand == "" {
+		o.RestoreCommand = defaultRestoreCommand
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	return nil
+}
+
+// Store is a store in one file. It implements store.Store.
+type Store struct {
+	o       Options
+	db      *bbolt.DB
+	file    *os.File // the file of db
+	lineage string
+	notify  notifier
+
+	// head is the newest committed one.
+	head atomic.Pointer[head]
+	// failed is set by the first commit that failed to reach the disk.
+	failed atomic.Pointer[error]
+	// commit is tx.Commit, but for tests of faults.
+	commit func(tx *bbolt.Tx) error
+
+	queueMu sync.Mutex
+	queue   []*request
+
+	// writeMu makes writers take turns.
+	writeMu sync.Mutex
+	// tree belongs to head.
+	tree *roothash.Tree
+}
+
+var _ store.Store = (*Store)(nil)
+
+// View implements store.Store.
+func (s *Store) View(fn func(store.Tx) error) error {
+	b, err := s.db.Begin(false)
+	if err != nil {
+		return closedError(err)
+	}
+	defer func() { _ = b.Rollback() }()
+	t, err := newTx(b, s.lineage)
+	if err != nil {
+		return err
+	}
+	return fn(t)
+}
+
+func closedError(err error) error {
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return store.ErrClosed
+	}
+	return fmt.Errorf("begin transaction: %w", err)
+}
+
+// Position implements store.Store.
+func (s *Store) Position() (store.Position, error) { return s.head.Load().position(s.lineage), nil }
+
+// Notify implements store.Store.
+func (s *Store) Notify() (<-chan store.Position, func()) { return s.notify.add() }
+
+// ReadOnly returns why nothing is written any more, nil while it is.
+func (s *Store) ReadOnly() error {
+	if err := s.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Close implements store.Store.
+func (s *Store) Close() error {
+	s.writeMu.Lock()
+	defer s.writeMu.Unlock()
+	s.notify.close()
+	if err := s.db.Close(); err != nil {
+		return fmt.Errorf("close store %s: %w", s.o.Path, err)
+	}
+	return nil
+}
