@@ -1,0 +1,481 @@
+// Package diskcache keeps the last good configurations of a node on disk, so that it
+// starts and serves while no control plane is there.
+//
+// A folder holds generations of two files: NNN.base, a whole configuration, and
+// NNN.log, the updates that followed it.
+//
+//	file   := magic record*
+//	record := length(4) crc32c(4) payload
+//	base   := record(header) record(changes)* record(end)
+//	log    := record(update)*
+//
+// A base is written to a temporary file, synced and renamed; three are kept. Reading
+// takes the newest base that is whole and whose entities have the root that its header
+// names, cuts a torn end off its log, and falls back to the base before when that
+// fails. A folder with nothing usable is an empty cache and a sentence that says why:
+// a damaged cache never stops a node.
+//
+// The package refuses to decode entities and to know where they came from.
+package diskcache
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/config"
+	"github.com/sluice-gateway/sluice/shared/roothash"
+)
+
+const (
+	baseMagic = "SLBASE1\n"
+	logMagic  = "SLWLOG1\n"
+	// keep is how many bases stay.
+	keep = 3
+	// maxRecord bounds what a record may claim to be.
+	maxRecord = 256 << 20
+	chunk     = 256 << 10
+)
+
+var table = crc32.MakeTable(crc32.Castagnoli)
+
+// ErrBusy is returned by Open when another process uses the folder.
+var ErrBusy = errors.New("disk cache in use by another process")
+
+// Cache is one folder. It is safe for concurrent use.
+type Cache struct {
+	dir string
+
+	mu       sync.Mutex
+	serial   int
+	log      *os.File
+	logSize  int64
+	baseSize int64
+	position config.Position
+}
+
+// Loaded is what a cache held.
+type Loaded struct {
+	// Update is whole; its position is zero when the cache is empty.
+	Update config.Update
+	// Faults say what could not be read, newest first.
+	Faults []string
+}
+
+// Open opens or makes the folder. Nothing is read yet.
+func Open(dir string) (*Cache, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open disk cache: %w", err)
+	}
+	return &Cache{dir: dir}, nil
+}
+
+// Close closes the log.
+func (c *Cache) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closeLog()
+}
+
+func (c *Cache) closeLog() error {
+	if c.log == nil {
+		return nil
+	}
+	err := c.log.Close()
+	c.log = nil
+	return err
+}
+
+// Load reads the newest usable configuration.
+func (c *Cache) Load() Loaded {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out Loaded
+	serials := c.serials()
+	for _, serial := range slices.Backward(serials) {
+		c.serial = max(c.serial, serial)
+	}
+	for _, serial := range slices.Backward(serials) {
+		state, err := readBase(c.path(serial, "base"))
+		if err != nil {
+			out.Faults = append(out.Faults, err.Error())
+			continue
+		}
+		good, fault := state.replay(c.path(serial, "log"))
+		if fault != "" {
+			out.Faults = append(out.Faults, fault)
+		}
+		out.Update = state.update()
+		c.position = state.position
+		if serial == c.serial {
+			c.resume(serial, good)
+		}
+		break
+	}
+	return out
+}
+
+// resume goes on with the log of the newest base, after its good part.
+func (c *Cache) resume(serial int, good int64) {
+	path := c.path(serial, "log")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return
+	}
+	if good < int64(len(logMagic)) {
+		good = int64(len(logMagic))
+		_, err = f.WriteAt([]byte(logMagic), 0)
+	}
+	if err == nil {
+		err = f.Truncate(good)
+	}
+	if err == nil {
+		_, err = f.Seek(good, io.SeekStart)
+	}
+	if err != nil {
+		_ = f.Close()
+		return
+	}
+	c.log, c.logSize = f, good
+	if info, err := os.Stat(c.path(serial, "base")); err == nil {
+		c.baseSize = info.Size()
+	}
+}
+
+// Position returns the configuration that is on disk.
+func (c *Cache) Position() config.Position {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.position
+}
+
+// Save writes an update so that it survives a crash of the machine: a whole one as a new
+// base, another one at the end of the log. When the log has grown beyond half of the
+// base, whole is asked for everything and a new base is written.
+func (c *Cache) Save(u config.Update, whole func() []config.Change) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if u.Whole {
+		return c.base(u.To, u.Changes)
+	}
+	if c.log == nil || u.From != c.position || c.logSize > max(c.baseSize/2, 1<<20) {
+		return c.base(u.To, whole())
+	}
+	b := frame(encodeUpdate(u))
+	if _, err := c.log.Write(b); err != nil {
+		_ = c.closeLog()
+		return fmt.Errorf("write disk cache: %w", err)
+	}
+	if err := c.log.Sync(); err != nil {
+		_ = c.closeLog()
+		return fmt.Errorf("sync disk cache: %w", err)
+	}
+	c.logSize += int64(len(b))
+	c.position = u.To
+	return nil
+}
+
+func (c *Cache) base(p config.Position, changes []config.Change) error {
+	serial := c.serial + 1
+	final := c.path(serial, "base")
+	size, err := writeBase(final, p, changes)
+	if err != nil {
+		return fmt.Errorf("write disk cache: %w", err)
+	}
+	if err := c.closeLog(); err != nil {
+		return fmt.Errorf("close disk cache log: %w", err)
+	}
+	c.serial, c.baseSize, c.position = serial, size, p
+	f, err := os.OpenFile(c.path(serial, "log"), os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("make disk cache log: %w", err)
+	}
+	if _, err := f.WriteString(logMagic); err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		_ = f.Close()
+		return fmt.Errorf("make disk cache log: %w", err)
+	}
+	c.log, c.logSize = f, int64(len(logMagic))
+	if err := syncDir(c.dir); err != nil {
+		return fmt.Errorf("sync disk cache: %w", err)
+	}
+	serials := c.serials()
+	for _, old := range serials[:max(0, len(serials)-keep)] {
+		_ = os.Remove(c.path(old, "base"))
+		_ = os.Remove(c.path(old, "log"))
+	}
+	return nil
+}
+
+func (c *Cache) path(serial int, kind string) string {
+	return filepath.Join(c.dir, fmt.Sprintf("%08d.%s", serial, kind))
+}
+
+// serials lists the bases, oldest first.
+func (c *Cache) serials() []int {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil {
+		return nil
+	}
+	var out []int
+	for _, e := range entries {
+		var serial int
+		name, ok := strings.CutSuffix(e.Name(), ".base")
+		if _, err := fmt.Sscanf(name, "%d", &serial); ok && err == nil {
+			out = append(out, serial)
+		}
+		if strings.HasSuffix(e.Name(), ".tmp") {
+			_ = os.Remove(filepath.Join(c.dir, e.Name()))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func frame(payload []byte) []byte {
+	b := make([]byte, 8, 8+len(payload))
+	binary.LittleEndian.PutUint32(b, uint32(len(payload)))
+	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(payload, table))
+	return append(b, payload...)
+}
+
+// readRecord returns io.EOF at a clean end.
+func readRecord(r io.Reader) ([]byte, error) {
+	var head [8]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint32(head[:])
+	if n > maxRecord {
+		return nil, fmt.Errorf("record of %d bytes", n)
+	}
+	var payload []byte
+	for len(payload) < int(n) { // what is claimed may not be there
+		part := make([]byte, min(int(n)-len(payload), 1<<20))
+		if _, err := io.ReadFull(r, part); err != nil {
+			return nil, io.ErrUnexpectedEOF
+		}
+		payload = append(payload, part...)
+	}
+	if crc32.Checksum(payload, table) != binary.LittleEndian.Uint32(head[4:]) {
+		return nil, errors.New("checksum differs")
+	}
+	return payload, nil
+}
+
+func writeBase(path string, p config.Position, changes []config.Change) (size int64, err error) {
+	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(path + ".tmp")
+		}
+	}()
+	w := bufio.NewWriterSize(f, chunk)
+	write := func(b []byte) error {
+		size += int64(len(b))
+		_, err := w.Write(b)
+		return err
+	}
+	if err = write([]byte(baseMagic)); err != nil {
+		return 0, err
+	}
+	header := appendPosition(nil, p)
+	if err = write(frame(binary.AppendUvarint(header, uint64(len(changes))))); err != nil {
+		return 0, err
+	}
+	var part []byte
+	for i, c := range changes {
+		part = appendChange(part, c)
+		if len(part) >= chunk || i == len(changes)-1 {
+			if err = write(frame(part)); err != nil {
+				return 0, err
+			}
+			part = part[:0]
+		}
+	}
+	if err = write(frame(nil)); err != nil {
+		return 0, err
+	}
+	if err = w.Flush(); err != nil {
+		return 0, err
+	}
+	if err = f.Sync(); err != nil {
+		return 0, err
+	}
+	if err = f.Close(); err != nil {
+		return 0, err
+	}
+	return size, os.Rename(path+".tmp", path)
+}
+
+// state is a configuration while it is read.
+type state struct {
+	position config.Position
+	entities map[[2]string][]byte
+	tree     *roothash.Tree
+}
+
+func readBase(path string) (*state, error) {
+	name := filepath.Base(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("disk cache %s: %w", name, err)
+	}
+	defer func() { _ = f.Close() }()
+	s, err := decodeBase(bufio.NewReaderSize(f, chunk))
+	if err != nil {
+		return nil, fmt.Errorf("disk cache %s: %w", name, err)
+	}
+	return s, nil
+}
+
+func decodeBase(r io.Reader) (*state, error) {
+	magic := make([]byte, len(baseMagic))
+	if _, err := io.ReadFull(r, magic); err != nil || string(magic) != baseMagic {
+		return nil, errors.New("not a base of this format")
+	}
+	header, err := readRecord(r)
+	if err != nil {
+		return nil, fmt.Errorf("header: %w", err)
+	}
+	s := &state{entities: map[[2]string][]byte{}, tree: roothash.New()}
+	d := decoder{b: header}
+	s.position = d.position()
+	count := d.uvarint()
+	if d.err != nil {
+		return nil, fmt.Errorf("header: %w", d.err)
+	}
+	for {
+		part, err := readRecord(r)
+		if err != nil {
+			return nil, fmt.Errorf("entities: %w", noEOF(err))
+		}
+		if len(part) == 0 {
+			break
+		}
+		d := decoder{b: part}
+		for len(d.b) > 0 && d.err == nil {
+			c := d.change()
+			if d.err == nil {
+				s.apply(c)
+			}
+		}
+		if d.err != nil {
+			return nil, fmt.Errorf("entities: %w", d.err)
+		}
+	}
+	if uint64(len(s.entities)) != count {
+		return nil, fmt.Errorf("%d entities, the header says %d", len(s.entities), count)
+	}
+	if s.tree.Root() != s.position.Root {
+		return nil, errors.New("the entities do not have the root that the header names")
+	}
+	return s, nil
+}
+
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (s *state) apply(c config.Change) {
+	key := [2]string{c.Kind, c.ID}
+	if old, ok := s.entities[key]; ok {
+		s.tree.Delete(c.Kind, c.ID, old)
+		delete(s.entities, key)
+	}
+	if c.Op == config.Put {
+		s.entities[key] = c.Body
+		s.tree.Put(c.Kind, c.ID, c.Body)
+	}
+}
+
+// replay applies the log as far as it is good, and returns that length.
+func (s *state) replay(path string) (good int64, fault string) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, ""
+	}
+	defer func() { _ = f.Close() }()
+	name := filepath.Base(path)
+	r := bufio.NewReaderSize(f, chunk)
+	magic := make([]byte, len(logMagic))
+	if _, err := io.ReadFull(r, magic); err != nil || string(magic) != logMagic {
+		return 0, "disk cache " + name + ": not a log of this format"
+	}
+	good = int64(len(logMagic))
+	for {
+		payload, err := readRecord(r)
+		if err == io.EOF {
+			return good, ""
+		}
+		if err != nil {
+			return good, fmt.Sprintf("disk cache %s: cut after %d bytes: %v", name, good, err)
+		}
+		d := decoder{b: payload}
+		from, to := d.position(), d.position()
+		var changes []config.Change
+		for len(d.b) > 0 && d.err == nil {
+			changes = append(changes, d.change())
+		}
+		if d.err != nil || from != s.position {
+			return good, fmt.Sprintf("disk cache %s: cut after %d bytes: the update does not follow", name, good)
+		}
+		undo := s.applyAll(changes)
+		if s.tree.Root() != to.Root {
+			undo()
+			return good, fmt.Sprintf("disk cache %s: cut after %d bytes: the entities do not have the update's root", name, good)
+		}
+		s.position = to
+		good += int64(8 + len(payload))
+	}
+}
+
+func (s *state) applyAll(changes []config.Change) (undo func()) {
+	var back []config.Change
+	for _, c := range changes {
+		if old, ok := s.entities[[2]string{c.Kind, c.ID}]; ok {
+			back = append(back, config.Change{Op: config.Put, Kind: c.Kind, ID: c.ID, Body: old})
+		} else {
+			back = append(back, config.Change{Op: config.Delete, Kind: c.Kind, ID: c.ID})
+		}
+		s.apply(c)
+	}
+	return func() {
+		for _, c := range slices.Backward(back) {
+			s.apply(c)
+		}
+	}
+}
+
+func (s *state) update() config.Update {
+	u := config.Update{Whole: true, To: s.position, Source: config.SourceCache, Changes: make([]config.Change, 0, len(s.entities))}
+	for key, body := range s.entities {
+		u.Changes = append(u.Changes, config.Change{Op: config.Put, Kind: key[0], ID: key[1], Body: body})
+	}
+	return u
+}

@@ -1,0 +1,173 @@
+// Package status answers on status_listen: what the node serves, since when and from
+// where, whether it is ready for traffic, and figures for Prometheus. It refuses to
+// change anything but the draining mark.
+package status
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/config"
+)
+
+// Facts are what the node tells about itself.
+type Facts struct {
+	// Position that is served; Head is the control plane's, as far as known.
+	Position, Head config.Position
+	Source         config.Source
+	// AppliedAt is when the position was swapped in; zero when there is none.
+	AppliedAt time.Time
+	// Connected to the control plane; ControlError is why not.
+	Connected    bool
+	ControlError string
+	// CacheError is what was wrong with the disk cache, "" for nothing.
+	CacheError string
+	// Refused is the last position that was refused, and Reasons why.
+	Refused config.Position
+	Reasons []config.EntityError
+
+	Requests, Active, Panics int64
+	Connections              int64
+	Routes, Entities         int
+}
+
+// Options of the handler.
+type Options struct {
+	NodeID, Hostname, Version string
+	// Facts returns what is true now.
+	Facts func() Facts
+}
+
+// Handler serves the status API.
+type Handler struct {
+	o        Options
+	mux      *http.ServeMux
+	started  time.Time
+	draining atomic.Bool
+}
+
+// New makes the handler.
+func New(o Options) *Handler {
+	h := &Handler{o: o, mux: http.NewServeMux(), started: time.Now()}
+	h.mux.HandleFunc("GET /status", h.status)
+	h.mux.HandleFunc("GET /status/ready", h.ready)
+	h.mux.HandleFunc("POST /status/ready", h.drain)
+	h.mux.HandleFunc("GET /metrics", h.metrics)
+	h.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { answer(w, 404, map[string]any{"message": "Not found"}) })
+	return h
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+// Drain turns readiness off for good, before the node stops.
+func (h *Handler) Drain() { h.draining.Store(true) }
+
+// position is a position as JSON.
+type position struct {
+	Lineage    string `json:"lineage"`
+	Generation uint64 `json:"generation"`
+	Revision   uint64 `json:"revision"`
+	Root       string `json:"root"`
+}
+
+func show(p config.Position) *position {
+	if p.IsZero() {
+		return nil
+	}
+	return &position{p.Lineage, p.Generation, p.Revision, p.Root.String()}
+}
+
+func (h *Handler) status(w http.ResponseWriter, _ *http.Request) {
+	f := h.o.Facts()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	var age any
+	if !f.AppliedAt.IsZero() {
+		age = time.Since(f.AppliedAt).Seconds()
+	}
+	hash := "00000000000000000000000000000000"
+	if !f.Position.IsZero() {
+		hash = f.Position.Root.String()[:32]
+	}
+	reasons := make([]map[string]string, 0, len(f.Reasons))
+	for _, r := range f.Reasons {
+		reasons = append(reasons, map[string]string{"kind": r.Kind, "id": r.ID, "name": r.Name, "field": r.Field, "message": r.Message})
+	}
+	answer(w, 200, map[string]any{
+		"node_id": h.o.NodeID, "hostname": h.o.Hostname, "version": h.o.Version, "uptime_seconds": time.Since(h.started).Seconds(),
+		"server": map[string]any{
+			"total_requests": f.Requests, "connections_active": f.Connections, "connections_accepted": f.Connections,
+			"connections_handled": f.Connections, "connections_reading": 0, "connections_writing": f.Active, "connections_waiting": max(0, f.Connections-f.Active),
+		},
+		"memory":             map[string]any{"heap_bytes": m.HeapAlloc, "system_bytes": m.Sys},
+		"configuration_hash": hash,
+		"configuration": map[string]any{
+			"position": show(f.Position), "head": show(f.Head), "source": f.Source.String(), "age_seconds": age,
+			"routes": f.Routes, "entities": f.Entities, "refused": show(f.Refused), "reasons": reasons,
+		},
+		"control_plane": map[string]any{"connected": f.Connected, "error": orNil(f.ControlError)},
+		"cache":         map[string]any{"error": orNil(f.CacheError)},
+	})
+}
+
+func orNil(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+func (h *Handler) ready(w http.ResponseWriter, _ *http.Request) {
+	switch f := h.o.Facts(); {
+	case h.draining.Load():
+		answer(w, 503, map[string]any{"message": "draining"})
+	case f.Position.IsZero():
+		answer(w, 503, map[string]any{"message": "no configuration available (empty configuration present)"})
+	default:
+		answer(w, 200, map[string]any{"message": "ready"})
+	}
+}
+
+func (h *Handler) drain(w http.ResponseWriter, r *http.Request) {
+	if r.FormValue("status") != "draining" {
+		answer(w, 400, map[string]any{"message": "status must be draining"})
+		return
+	}
+	h.Drain()
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (h *Handler) metrics(w http.ResponseWriter, _ *http.Request) {
+	f := h.o.Facts()
+	connected := 0
+	if f.Connected {
+		connected = 1
+	}
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	for _, m := range []struct {
+		name, kind, help string
+		value            any
+	}{
+		{"kong_nginx_requests_total", "counter", "Requests since the node started.", f.Requests},
+		{"kong_control_plane_connected", "gauge", "Whether the node is connected to the control plane.", connected},
+		{"sluice_dataplane_revision", "gauge", "Revision of the configuration that is served.", f.Position.Revision},
+		{"sluice_dataplane_head_revision", "gauge", "Revision that the control plane has, as far as known.", f.Head.Revision},
+		{"sluice_dataplane_requests_active", "gauge", "Requests under way.", f.Active},
+		{"sluice_dataplane_plugin_panics_total", "counter", "Plugin phases that panicked.", f.Panics},
+		{"sluice_dataplane_routes", "gauge", "Routes in the router.", f.Routes},
+		{"sluice_dataplane_entities", "gauge", "Entities in the configuration.", f.Entities},
+	} {
+		fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n%s %v\n", m.name, m.help, m.name, m.kind, m.name, m.value)
+	}
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
