@@ -37,6 +37,8 @@ type Exchange struct {
 	// Consumer and Credential are set by Authenticate.
 	Consumer   *entity.Consumer
 	Credential Credential
+	// Groups that an authentication plugin found by itself, such as a directory's.
+	Groups []string
 
 	// Captures of the route's regex path: Names is parallel to Values, "" for
 	// positional groups. Values[0] is the whole match.

@@ -1,0 +1,4 @@
+package requesttermination
+
+// Config is exported for the tests.
+type Config = config
