@@ -1,0 +1,100 @@
+package tlsutil
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// DefaultLife is how long a certificate lives that is made on first start: Kong's.
+const DefaultLife = 1095 * 24 * time.Hour
+
+// Generate makes a self-signed certificate and its key (EC P-384) as PEM, with a common
+// name and no alternative names as `kong hybrid gen_cert` does.
+func Generate(name string, life time.Duration, now time.Time) (certificate, key []byte, err error) {
+	private, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("generate key: %w", err)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, nil, fmt.Errorf("generate serial number: %w", err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name},
+		// Clocks of machines differ.
+		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(life),
+		BasicConstraintsValid: true, IsCA: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		return nil, nil, fmt.Errorf("create certificate: %w", err)
+	}
+	b, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode key: %w", err)
+	}
+	certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return certificate, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: b}), nil
+}
+
+// ErrExists means that a file is there already and is not overwritten.
+var ErrExists = errors.New("file exists")
+
+// WritePair writes a certificate (0644) and its key (0600). It overwrites neither.
+func WritePair(certificateFile, keyFile string, certificate, key []byte) error {
+	if err := create(keyFile, key, 0o600); err != nil {
+		return err
+	}
+	if err := create(certificateFile, certificate, 0o644); err != nil {
+		_ = os.Remove(keyFile)
+		return err
+	}
+	return nil
+}
+
+func create(path string, b []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s: %w", path, ErrExists)
+	}
+	if err != nil {
+		return fmt.Errorf("write certificate: %w", err)
+	}
+	_, err = f.Write(b)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err != nil {
+		_ = os.Remove(path)
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
+}
+
+// Ensure reads cluster.crt and cluster.key in dir, and makes them when neither is there.
+func Ensure(dir string, now time.Time) (certificate, key []byte, made bool, err error) {
+	certificateFile, keyFile := filepath.Join(dir, "cluster.crt"), filepath.Join(dir, "cluster.key")
+	certificate, certErr := os.ReadFile(certificateFile)
+	key, keyErr := os.ReadFile(keyFile)
+	switch {
+	case certErr == nil && keyErr == nil:
+		return certificate, key, false, nil
+	case errors.Is(certErr, fs.ErrNotExist) && errors.Is(keyErr, fs.ErrNotExist):
+	default:
+		return nil, nil, false, fmt.Errorf("read certificate of the link in %s: %w", dir, errors.Join(certErr, keyErr))
+	}
+	if certificate, key, err = Generate(Name, DefaultLife, now); err != nil {
+		return nil, nil, false, err
+	}
+	return certificate, key, true, WritePair(certificateFile, keyFile, certificate, key)
+}
