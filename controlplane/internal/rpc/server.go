@@ -1,0 +1,95 @@
+// Package rpc serves cluster_listen: it turns the messages of nodes into calls of the
+// hub, and what the hub wants sent into messages. It owns the wire's limits and what is
+// believed of a node's words. It refuses to decide anything about configuration.
+package rpc
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
+	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
+)
+
+// Options of a Server.
+type Options struct {
+	Hub *hub.Hub
+	// TLS demands and judges nodes' certificates; see tlsutil.Identity.Server.
+	TLS *tls.Config
+	// Version of the product.
+	Version string
+	// Logger; nil logs nothing.
+	Logger hclog.Logger
+}
+
+// Server is the gRPC server of the link.
+type Server struct {
+	grpc *grpc.Server
+	hub  *hub.Hub
+	sync *service
+}
+
+const (
+	// A hello with labels and plugins, and a command's result, are the largest words of
+	// a node.
+	maxReceive = 4 << 20
+	// Small buffers: a node at rest costs what its connection holds.
+	bufferSize = 8 << 10
+)
+
+// New makes a server.
+func New(o Options) (*Server, error) {
+	if o.Hub == nil || o.TLS == nil {
+		return nil, errors.New("rpc server needs a hub and TLS")
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	g := grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(o.TLS)),
+		grpc.ForceServerCodecV2(newCodec()),
+		grpc.MaxRecvMsgSize(maxReceive), grpc.MaxConcurrentStreams(4), grpc.MaxHeaderListSize(16<<10),
+		grpc.ReadBufferSize(bufferSize), grpc.WriteBufferSize(bufferSize), grpc.SharedWriteBuffer(true),
+		grpc.ConnectionTimeout(20*time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 15 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+	)
+	sync := &service{hub: o.Hub, version: o.Version, log: o.Logger}
+	configv1.RegisterSyncServiceServer(g, sync)
+	return &Server{grpc: g, hub: o.Hub, sync: sync}, nil
+}
+
+// Serve accepts nodes until Stop. It closes the listener.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("serve data planes on %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// Stop says goodbye to all nodes, and parts from those that are still there when ctx
+// ends.
+func (s *Server) Stop(ctx context.Context) {
+	s.hub.Stop()
+	done := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		s.grpc.Stop()
+		<-done
+	}
+	s.sync.work.Wait()
+}
