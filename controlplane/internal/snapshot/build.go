@@ -48,7 +48,7 @@ func (s *Source) deltaLocked(from, head store.Position) (*Step, error) {
 		return s.wholeLocked(head, true, Repair)
 	case m.frame.To == from:
 		return &Step{Plan: UpToDate, To: head}, nil
-	case len(m.frame.Changes) > max(freeDelta, entities*3/10):
+	case len(m.frame.Changes) > max(freeDelta, entities*3/10), m.size > maxFrame:
 		return s.wholeLocked(m.frame.To, true, Whole)
 	}
 	m.frame.RemovalIntended = true // whoever deleted it in this lineage asked for it
@@ -71,11 +71,13 @@ type entityKey struct{ kind, id string }
 type merger struct {
 	frame Frame
 	at    map[entityKey]int
+	size  int
 }
 
 func (m *merger) add(c *store.ChangeSet) {
 	for _, change := range c.Changes {
 		key := entityKey{change.Kind, change.ID}
+		m.size += len(change.Body)
 		change.Body = append([]byte(nil), change.Body...)
 		if i, ok := m.at[key]; ok {
 			m.frame.Changes[i] = change

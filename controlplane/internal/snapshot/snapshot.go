@@ -94,6 +94,8 @@ const (
 	// A delta may have this many entities whatever the size of the whole, and beyond
 	// that three tenths of it.
 	freeDelta = 256
+	// What has more bytes goes in chunks: a frame is one message.
+	maxFrame = 4 << 20
 )
 
 // Source makes steps. It is safe for concurrent use.

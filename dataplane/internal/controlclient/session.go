@@ -1,0 +1,245 @@
+package controlclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/config"
+	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
+)
+
+// protocol is the version of the protocol that is spoken.
+const protocol = 1
+
+const (
+	maxReceive     = 16 << 20
+	bufferSize     = 16 << 10
+	welcomeTimeout = 15 * time.Second
+	commandTimeout = 30 * time.Second
+	maxCommands    = 16
+)
+
+// session is one stream.
+type session struct {
+	c      *Client
+	stream grpc.BidiStreamingClient[configv1.SyncRequest, configv1.SyncResponse]
+	heard  atomic.Int64 // when something was received last, nanoseconds
+	work   sync.WaitGroup
+	slots  chan struct{} // running commands
+	whole  *assembly     // a snapshot that is being received
+
+	mu sync.Mutex // guards sending
+}
+
+// session dials and follows until something ends it. heard tells whether the control
+// plane said anything, hint how long it wants the node to stay away.
+func (c *Client) session(ctx context.Context) (heard bool, hint time.Duration, err error) {
+	conn, err := grpc.NewClient(
+		"dns:///"+c.o.Address,
+		grpc.WithTransportCredentials(credentials.NewTLS(c.o.TLS.Clone())),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceive)),
+		grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 15 * time.Second, Timeout: 10 * time.Second}),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 5 * time.Second}),
+		grpc.WithDisableServiceConfig(), grpc.WithNoProxy(),
+	)
+	if err != nil {
+		return false, 0, fmt.Errorf("dial %s: %w", c.o.Address, err)
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stream, err := configv1.NewSyncServiceClient(conn).Sync(ctx)
+	if err != nil {
+		return false, 0, err
+	}
+	s := &session{c: c, stream: stream, slots: make(chan struct{}, maxCommands)}
+	defer s.work.Wait()
+	defer cancel(nil)
+	c.saver.onSaved(func(p config.Position) {
+		_ = s.send(&configv1.SyncRequest{Message: &configv1.SyncRequest_Ack{Ack: &configv1.Ack{State: configv1.Ack_STATE_PERSISTED, Position: toProto(p)}}})
+	})
+	defer c.saver.onSaved(nil)
+	if err := s.hello(); err != nil {
+		return false, 0, s.cause(ctx, err)
+	}
+	interval, err := s.welcome(cancel)
+	if err != nil {
+		return false, 0, s.cause(ctx, err)
+	}
+	s.work.Go(func() { s.beat(ctx, interval, cancel) })
+	c.update(func(f *Facts) { f.Connected, f.ControlError = true, "" })
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			return true, 0, s.cause(ctx, err)
+		}
+		s.heard.Store(time.Now().UnixNano())
+		if err := s.hear(ctx, m); err != nil {
+			var bye *goodbyeError
+			if errors.As(err, &bye) {
+				hint = time.Duration(m.GetGoodbye().GetRetryAfterMs()) * time.Millisecond
+			}
+			return true, min(hint, time.Minute), err
+		}
+	}
+}
+
+// cause prefers why a session was cancelled, and what the other side said, to how that
+// showed.
+func (s *session) cause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return err
+}
+
+func (s *session) send(m *configv1.SyncRequest) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stream.Send(m)
+}
+
+func (s *session) hello() error {
+	o := &s.c.o
+	f := s.c.Facts()
+	h := &configv1.Hello{
+		NodeId: o.NodeID, BootId: o.BootID, Hostname: o.Hostname, Version: o.Version,
+		ProtocolMin: protocol, ProtocolMax: protocol, Labels: o.Labels,
+		Position: toProto(s.c.state.position), Features: []string{"zstd"}, Source: f.Source.String(),
+	}
+	for _, p := range o.Plugins {
+		h.Plugins = append(h.Plugins, &configv1.Plugin{Name: p.Name, Version: p.Version, SchemaHash: p.SchemaHash})
+	}
+	return s.send(&configv1.SyncRequest{Message: &configv1.SyncRequest_Hello{Hello: h}})
+}
+
+// welcome receives the control plane's first message.
+func (s *session) welcome(cancel context.CancelCauseFunc) (time.Duration, error) {
+	timer := time.AfterFunc(welcomeTimeout, func() { cancel(status.Error(codes.DeadlineExceeded, "no welcome")) })
+	defer timer.Stop()
+	m, err := s.stream.Recv()
+	if err != nil {
+		return 0, err
+	}
+	w := m.GetWelcome()
+	if w == nil {
+		if g := m.GetGoodbye(); g != nil {
+			return 0, &goodbyeError{g.GetReason()}
+		}
+		return 0, status.Error(codes.FailedPrecondition, "the first message of the control plane is not a welcome")
+	}
+	if w.GetProtocol() != protocol {
+		return 0, status.Errorf(codes.FailedPrecondition, "the control plane speaks protocol %d, this node %d", w.GetProtocol(), protocol)
+	}
+	s.heard.Store(time.Now().UnixNano())
+	head, err := fromProto(w.GetHead())
+	if err != nil {
+		return 0, status.Errorf(codes.InvalidArgument, "head of the control plane: %v", err)
+	}
+	held := ""
+	if w.GetPlan() == configv1.Welcome_PLAN_HELD {
+		held = w.GetReason()
+		s.c.log.Error("the control plane holds this node, which goes on with what it serves", "reason", held)
+	}
+	s.c.update(func(f *Facts) { f.Head, f.Held = head, held })
+	s.c.log.Info("connected to the control plane", "address", s.c.o.Address, "version", w.GetVersion(), "plan", w.GetPlan().String(), "head", head.Revision)
+	interval := time.Duration(w.GetBeatIntervalMs()) * time.Millisecond
+	return min(max(interval, 100*time.Millisecond), time.Minute), nil
+}
+
+// beat says that the node lives, and ends the session when the control plane does not.
+func (s *session) beat(ctx context.Context, interval time.Duration, cancel context.CancelCauseFunc) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			if now.Sub(time.Unix(0, s.heard.Load())) > 3*interval {
+				cancel(status.Error(codes.DeadlineExceeded, "no heartbeat of the control plane"))
+				return
+			}
+			b := &configv1.Beat{Position: toProto(s.c.Facts().Position), SentAtNs: now.UnixNano()}
+			if s.c.o.Report != nil {
+				b.Report = s.c.o.Report()
+			}
+			if s.send(&configv1.SyncRequest{Message: &configv1.SyncRequest_Beat{Beat: b}}) != nil {
+				return
+			}
+		}
+	}
+}
+
+func (s *session) hear(ctx context.Context, m *configv1.SyncResponse) error {
+	switch m := m.GetMessage().(type) {
+	case *configv1.SyncResponse_Frame:
+		return s.frame(ctx, m.Frame)
+	case *configv1.SyncResponse_SnapshotChunk:
+		return s.chunk(ctx, m.SnapshotChunk)
+	case *configv1.SyncResponse_Beat:
+		if head, err := fromProto(m.Beat.GetPosition()); err == nil {
+			s.c.update(func(f *Facts) { f.Head = head })
+		}
+	case *configv1.SyncResponse_Command:
+		s.command(ctx, m.Command)
+	case *configv1.SyncResponse_Goodbye:
+		return &goodbyeError{m.Goodbye.GetReason()}
+	}
+	// What a newer control plane says besides is not for this node.
+	return nil
+}
+
+// command answers in its own goroutine; the stream goes on.
+func (s *session) command(ctx context.Context, m *configv1.Command) {
+	answer := &configv1.CommandResult{Id: m.GetId()}
+	reply := func() {
+		_ = s.send(&configv1.SyncRequest{Message: &configv1.SyncRequest_CommandResult{CommandResult: answer}})
+	}
+	select {
+	case s.slots <- struct{}{}:
+	default:
+		answer.Error = "the node is busy with other commands"
+		reply()
+		return
+	}
+	s.work.Go(func() {
+		defer func() { <-s.slots }()
+		ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+		defer cancel()
+		result, err := s.run(ctx, m)
+		if err == nil {
+			answer.Result, err = json.Marshal(result)
+		}
+		if err != nil {
+			answer.Result, answer.Error = nil, err.Error()
+		}
+		reply()
+	})
+}
+
+func (s *session) run(ctx context.Context, m *configv1.Command) (result any, err error) {
+	if s.c.o.Command == nil {
+		return nil, errors.New("the node takes no commands")
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			s.c.log.Error("command panics", "target", m.GetTarget(), "name", m.GetName(), "panic", v)
+			result, err = nil, errors.New("the command failed on the node")
+		}
+	}()
+	return s.c.o.Command(ctx, m.GetTarget(), m.GetName(), m.GetArguments())
+}
