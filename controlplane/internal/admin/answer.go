@@ -1,0 +1,166 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
+	"github.com/sluice-gateway/sluice/controlplane/internal/store"
+	"github.com/sluice-gateway/sluice/shared/schema"
+)
+
+const (
+	typeJSON   = "application/json; charset=utf-8"
+	unexpected = "An unexpected error occurred"
+	cannotRead = "Cannot parse JSON body"
+)
+
+// answer is what a request is answered with.
+type answer struct {
+	status int
+	// body is encoded as JSON; nil sends none. A text goes out as it is.
+	body   any
+	header [][2]string
+}
+
+// text is a body that is no JSON.
+type text struct {
+	contentType, content string
+}
+
+func ok(body any) (answer, error) { return answer{status: http.StatusOK, body: body}, nil }
+
+func message(status int, text string) answer {
+	return answer{status: status, body: schema.Object{"message": text}}
+}
+
+// page is a refusal of the server below Kong's API, which is HTML.
+func page(status int, reason string) answer {
+	title := strconv.Itoa(status) + " " + reason
+	return answer{status: status, body: text{
+		"text/html; charset=UTF-8",
+		"<html>\r\n<head><title>" + title + "</title></head>\r\n<body>\r\n<center><h1>" + title + "</h1></center>\r\n</body>\r\n</html>\r\n",
+	}}
+}
+
+func (a answer) write(w http.ResponseWriter, headOnly bool) {
+	h := w.Header()
+	for _, line := range a.header {
+		h.Set(line[0], line[1])
+	}
+	if a.body == nil {
+		w.WriteHeader(a.status)
+		return
+	}
+	contentType, body := typeJSON, []byte(nil)
+	switch b := a.body.(type) {
+	case text:
+		contentType, body = b.contentType, []byte(b.content)
+	default:
+		var err error
+		if body, err = encode(b); err != nil {
+			a.status, body = http.StatusInternalServerError, []byte(`{"message":"`+unexpected+`"}`)
+		}
+	}
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(a.status)
+	if !headOnly {
+		_, _ = w.Write(body) // the client may be gone
+	}
+}
+
+// encode makes JSON: canonical for objects, encoding/json's for anything else.
+func encode(v any) ([]byte, error) {
+	if b, err := schema.EncodeJSON(v); err == nil {
+		return b, nil
+	}
+	var out bytes.Buffer
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode answer: %w", err)
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
+
+// refusal is an error that is an answer already.
+type refusal struct{ answer }
+
+func (r refusal) Error() string { return fmt.Sprintf("answer with %d %v", r.status, r.body) }
+
+func refuse(status int, text string) error { return refusal{message(status, text)} }
+
+var errNotFound = refuse(http.StatusNotFound, "Not found")
+
+// fail makes the answer of an error.
+func (a *API) fail(r *http.Request, err error) answer {
+	var (
+		ready    refusal
+		tooLarge *http.MaxBytesError
+	)
+	switch {
+	case errors.As(err, &ready):
+		return ready.answer
+	case errors.As(err, &tooLarge):
+		return message(http.StatusRequestEntityTooLarge, fmt.Sprintf("request body is larger than %d bytes", tooLarge.Limit))
+	}
+	if out, ok := refused(err); ok {
+		return out
+	}
+	switch {
+	case r.Context().Err() != nil:
+		return message(499, "client closed the request") // nobody reads it
+	case errors.Is(err, store.ErrReadOnly), errors.Is(err, store.ErrClosed):
+		a.log.Error("store refused", "method", r.Method, "path", r.URL.Path, "error", err)
+		return message(http.StatusServiceUnavailable, err.Error())
+	}
+	a.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	return message(http.StatusInternalServerError, unexpected)
+}
+
+// refused makes the answer of an error that is the client's.
+func refused(err error) (answer, bool) {
+	var (
+		violation *schema.Violation
+		failure   *catalog.Error
+		own       bodied
+	)
+	switch {
+	case errors.As(err, &own):
+		return answer{status: http.StatusBadRequest, body: own.Body()}, true
+	case errors.As(err, &violation):
+		return answer{status: http.StatusBadRequest, body: problem(catalog.CodeSchemaViolation, "schema violation", violation.Error(), violation.Fields)}, true
+	case errors.As(err, &failure):
+		return answer{status: statusOf(failure.Code), body: problem(failure.Code, failure.Name, failure.Message, failure.Fields)}, true
+	case errors.Is(err, catalog.ErrNotFound), errors.Is(err, store.ErrNotFound):
+		return message(http.StatusNotFound, "Not found"), true
+	}
+	return answer{}, false
+}
+
+func statusOf(code catalog.Code) int {
+	switch code {
+	case catalog.CodeUniqueViolation:
+		return http.StatusConflict
+	case catalog.CodeNotFound:
+		return http.StatusNotFound
+	}
+	return http.StatusBadRequest
+}
+
+func problem(code catalog.Code, name, text string, fields schema.Object) schema.Object {
+	out := schema.Object{"code": int64(code), "name": name, "message": text}
+	switch {
+	case fields == nil:
+	case code == catalog.CodeInvalidOptions:
+		out["options"] = fields
+	default:
+		out["fields"] = fields
+	}
+	return out
+}

@@ -1,0 +1,122 @@
+package admin
+
+import (
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"strings"
+
+	"github.com/sluice-gateway/sluice/shared/schema"
+)
+
+const (
+	mediaJSON      = "application/json"
+	mediaForm      = "application/x-www-form-urlencoded"
+	mediaMultipart = "multipart/form-data"
+)
+
+// yamlTypes are those that /config takes besides.
+var yamlTypes = []string{"text/yaml", "application/yaml", "text/x-yaml", "application/x-yaml"}
+
+// mostParts bounds the fields of a multipart form.
+const mostParts = 10000
+
+// media returns the media type of the body, "" for none, and its parameters.
+func (c *call) media() (string, map[string]string) {
+	header := c.r.Header.Get("Content-Type")
+	media, params, err := mime.ParseMediaType(header)
+	if err != nil {
+		media, _, _ = strings.Cut(header, ";")
+		media = strings.ToLower(strings.TrimSpace(media))
+	}
+	return media, params
+}
+
+// checkType refuses bodies that are in no known form.
+func (c *call) checkType() error {
+	switch c.r.Method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch:
+	default:
+		return nil
+	}
+	media, _ := c.media()
+	switch media {
+	case mediaJSON, mediaForm, mediaMultipart:
+		return nil
+	case "":
+		if c.r.ContentLength == 0 {
+			return nil
+		}
+	}
+	for _, yaml := range yamlTypes {
+		if media == yaml && c.r.URL.Path == "/config" {
+			return nil
+		}
+	}
+	return refusal{page(http.StatusUnsupportedMediaType, "Unsupported Media Type")}
+}
+
+func (c *call) read(limit int64) ([]byte, error) {
+	return io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limit)) //nolint:wrapcheck // fail knows the errors of it
+}
+
+// decode reads the body as an object of a schema. stored is the object that is updated,
+// nil for none: it says how to read a form.
+func (c *call) decode(s *schema.Schema, stored schema.Object) (schema.Object, error) {
+	media, params := c.media()
+	body, err := c.read(c.api.o.MaxBody)
+	if err != nil {
+		return nil, unread(err)
+	}
+	switch media {
+	case mediaJSON:
+		in, err := schema.DecodeObject(body)
+		if err != nil {
+			return nil, refuse(http.StatusBadRequest, cannotRead)
+		}
+		return in, nil
+	case mediaForm:
+		return s.DecodeForm(schema.ParseForm(string(body)), stored) //nolint:wrapcheck // a violation
+	case mediaMultipart:
+		pairs, err := multipartPairs(string(body), params["boundary"])
+		if err != nil {
+			return nil, err
+		}
+		return s.DecodeForm(schema.LastPairs(pairs), stored) //nolint:wrapcheck // a violation
+	}
+	return schema.Object{}, nil
+}
+
+// unread is the error of a body that did not come whole.
+func unread(err error) error {
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return err
+	}
+	return refuse(http.StatusBadRequest, "cannot read the request body")
+}
+
+func multipartPairs(body, boundary string) ([]schema.Pair, error) {
+	if boundary == "" {
+		return nil, refuse(http.StatusBadRequest, "Content-Type multipart/form-data names no boundary")
+	}
+	var pairs []schema.Pair
+	for reader := multipart.NewReader(strings.NewReader(body), boundary); ; {
+		part, err := reader.NextPart()
+		if errors.Is(err, io.EOF) {
+			return pairs, nil
+		}
+		if err != nil || len(pairs) == mostParts {
+			return nil, refuse(http.StatusBadRequest, "Cannot parse multipart body")
+		}
+		value, err := io.ReadAll(part)
+		if err != nil {
+			return nil, refuse(http.StatusBadRequest, "Cannot parse multipart body")
+		}
+		if name := part.FormName(); name != "" {
+			pairs = append(pairs, schema.Pair{Name: name, Value: string(value)})
+		}
+	}
+}

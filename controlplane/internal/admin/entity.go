@@ -1,0 +1,176 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
+	"github.com/sluice-gateway/sluice/controlplane/internal/store"
+	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/schema"
+)
+
+func isNotFound(err error) bool {
+	return errors.Is(err, catalog.ErrNotFound) || errors.Is(err, store.ErrNotFound)
+}
+
+func (k kind) insert(c *call) (answer, error) {
+	scope, err := k.scope(c)
+	if err != nil {
+		return answer{}, err
+	}
+	in, err := c.decode(k.def.Schema, nil)
+	if err != nil {
+		return answer{}, err
+	}
+	k.own(in, scope)
+	w, err := c.api.o.Catalog.Insert(c.ctx, k.def, in)
+	if err != nil {
+		return answer{}, err
+	}
+	return c.wrote(w.Position, answer{status: http.StatusCreated, body: w.Entity})
+}
+
+// own makes an entity one of the parent that the path names, whatever its body says.
+func (k kind) own(in schema.Object, scope catalog.Scope) {
+	if scope.Field != "" {
+		in[scope.Field] = schema.Object{"id": scope.ParentID}
+	}
+}
+
+func (k kind) get(c *call) (answer, error) {
+	key, scope, err := k.place(c)
+	if err != nil {
+		return answer{}, err
+	}
+	o, err := c.api.o.Catalog.Get(c.ctx, k.def, key, scope)
+	if err != nil {
+		return answer{}, missing(err, k.def, c.values[len(c.values)-1])
+	}
+	return ok(o)
+}
+
+func (k kind) update(c *call) (answer, error) {
+	key, scope, err := k.place(c)
+	if err != nil {
+		return answer{}, err
+	}
+	// Below a parent, and for certificates by the name of an sni, what is not there is
+	// answered before the body is looked at.
+	byName := k.def.Kind() == kindCertificates && key.ID == ""
+	var stored schema.Object
+	if k.parent != nil || byName || k.def.Schema.SubschemaKey != "" {
+		if stored, err = c.api.o.Catalog.Get(c.ctx, k.def, key, scope); err != nil && (k.parent != nil || byName || !isNotFound(err)) {
+			return answer{}, missing(err, k.def, c.values[len(c.values)-1])
+		}
+	}
+	return change(c, k.def, key, scope, stored)
+}
+
+func change(c *call, def *entity.Def, key catalog.Key, scope catalog.Scope, stored schema.Object) (answer, error) {
+	in, err := c.decode(def.Schema, stored)
+	if err != nil {
+		return answer{}, err
+	}
+	w, err := c.api.o.Catalog.Update(c.ctx, def, key, scope, in)
+	if err != nil {
+		return answer{}, err
+	}
+	return c.wrote(w.Position, answer{status: http.StatusOK, body: w.Entity})
+}
+
+func (k kind) upsert(c *call) (answer, error) {
+	key, scope, err := k.place(c)
+	if err != nil {
+		return answer{}, err
+	}
+	return replace(c, k, key, scope)
+}
+
+func replace(c *call, k kind, key catalog.Key, scope catalog.Scope) (answer, error) {
+	in, err := c.decode(k.def.Schema, nil)
+	if err != nil {
+		return answer{}, err
+	}
+	k.own(in, scope)
+	w, err := c.api.o.Catalog.Upsert(c.ctx, k.def, key, scope, in)
+	if err != nil {
+		return answer{}, err
+	}
+	return c.wrote(w.Position, answer{status: http.StatusOK, body: w.Entity})
+}
+
+func (k kind) remove(c *call) (answer, error) {
+	key, scope, err := k.place(c)
+	if err != nil {
+		return answer{}, err
+	}
+	if k.def.Kind() == kindCertificates && key.ID == "" {
+		if _, err := c.find(k.def, key.Value); err != nil {
+			return answer{}, err
+		}
+	}
+	w, err := c.api.o.Catalog.Delete(c.ctx, k.def, key, scope)
+	if err != nil {
+		return answer{}, missing(err, k.def, c.values[len(c.values)-1])
+	}
+	return c.wrote(w.Position, answer{status: http.StatusNoContent})
+}
+
+// view is the entity that a foreign field of an item refers to, as in
+// /routes/{routes}/service. Deleting it there would surprise, and is not possible.
+type view struct {
+	def    *entity.Def
+	field  string
+	target *entity.Def
+}
+
+func (v view) methods() map[string]handler {
+	return map[string]handler{http.MethodGet: v.get, http.MethodPatch: v.update, http.MethodPut: v.upsert}
+}
+
+// key returns the id that the item refers to.
+func (v view) key(c *call) (catalog.Key, error) {
+	o, err := c.find(v.def, c.values[0])
+	if err != nil {
+		return catalog.Key{}, err
+	}
+	ref, _ := o[v.field].(schema.Object)
+	id, _ := ref["id"].(string)
+	if id == "" {
+		return catalog.Key{}, errNotFound
+	}
+	return catalog.Key{ID: id}, nil
+}
+
+func (v view) get(c *call) (answer, error) {
+	key, err := v.key(c)
+	if err != nil {
+		return answer{}, err
+	}
+	o, err := c.find(v.target, key.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(o)
+}
+
+func (v view) update(c *call) (answer, error) {
+	key, err := v.key(c)
+	if err != nil {
+		return answer{}, err
+	}
+	stored, err := c.find(v.target, key.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	return change(c, v.target, key, catalog.Scope{}, stored)
+}
+
+func (v view) upsert(c *call) (answer, error) {
+	key, err := v.key(c)
+	if err != nil {
+		return answer{}, err
+	}
+	return replace(c, kind{def: v.target}, key, catalog.Scope{})
+}

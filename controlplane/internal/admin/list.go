@@ -1,0 +1,163 @@
+package admin
+
+import (
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
+	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/schema"
+)
+
+const (
+	pageSize    = 100
+	maxPageSize = 1000
+)
+
+// lookups are unique fields by which a list can be asked for one entity.
+var lookups = map[string]string{kindConsumers: "custom_id"}
+
+func (k kind) list(c *call) (answer, error) {
+	scope, err := k.scope(c)
+	if err != nil {
+		return answer{}, err
+	}
+	query := c.r.URL.Query()
+	if field := lookups[k.def.Kind()]; field != "" && k.parent == nil && query.Get(field) != "" {
+		return findOne(c, k.def, field, query.Get(field))
+	}
+	o := catalog.ListOptions{Scope: scope}
+	if o.Size, o.Offset, err = paging(query); err != nil {
+		return answer{}, err
+	}
+	if o.Tags, o.AnyTag, err = tags(query); err != nil {
+		return answer{}, err
+	}
+	p, err := c.api.o.Catalog.List(c.ctx, k.def, o)
+	if err != nil {
+		return answer{}, err
+	}
+	return ok(pageBody(c, p, query))
+}
+
+// findOne answers a list of the one entity with a value, or of none.
+func findOne(c *call, def *entity.Def, field, value string) (answer, error) {
+	o, err := c.api.o.Catalog.Find(c.ctx, def, field, value)
+	list := []any{}
+	switch {
+	case err == nil:
+		list = append(list, o)
+	case !isNotFound(err):
+		return answer{}, err
+	}
+	return ok(schema.Object{"data": list, "next": nil})
+}
+
+// paging reads size and offset.
+func paging(query url.Values) (size int, offset string, err error) {
+	size = pageSize
+	if query.Has("size") {
+		n, err := strconv.ParseFloat(query.Get("size"), 64)
+		if err != nil {
+			return 0, "", &catalog.Error{Code: catalog.CodeInvalidSize, Name: "invalid size", Message: "size must be a number"}
+		}
+		if n != math.Trunc(n) || n < 1 || n > maxPageSize {
+			return 0, "", &catalog.Error{
+				Code: catalog.CodeInvalidSize, Name: "invalid size",
+				Message: "size must be an integer between 1 and " + strconv.Itoa(maxPageSize),
+			}
+		}
+		size = int(n)
+	}
+	offset = query.Get("offset")
+	if query.Has("offset") && offset == "" {
+		return 0, "", invalidOffset(offset)
+	}
+	return size, offset, nil
+}
+
+func invalidOffset(offset string) error {
+	return &catalog.Error{
+		Code: catalog.CodeInvalidOffset, Name: "invalid offset", Message: "'" + offset + "' is not a valid offset: bad json encoding",
+	}
+}
+
+// tags reads the filter: a,b means both, a/b means any.
+func tags(query url.Values) (list []string, any bool, err error) {
+	given, filter := query.Has("tags"), query.Get("tags")
+	if !given && query.Has("tags[]") {
+		given, filter = true, strings.Join(query["tags[]"], ",")
+	}
+	if !given {
+		return nil, false, nil
+	}
+	separator := ","
+	if any = strings.Contains(filter, "/"); any {
+		separator = "/"
+	}
+	switch {
+	case filter == "":
+		return nil, false, invalidTags("cannot be null")
+	case any && strings.Contains(filter, ","):
+		return nil, false, invalidTags("invalid filter syntax")
+	}
+	return strings.Split(filter, separator), any, nil
+}
+
+func invalidTags(why string) error {
+	return &catalog.Error{
+		Code: catalog.CodeInvalidOptions, Name: "invalid options",
+		Message: "invalid option (tags: " + why + ")", Fields: schema.Object{"tags": why},
+	}
+}
+
+// pageBody is the body of a page; next leads to the one after it.
+func pageBody(c *call, p catalog.Page, query url.Values) schema.Object {
+	list := make([]any, len(p.Entities))
+	for i, o := range p.Entities {
+		list[i] = o
+	}
+	out := schema.Object{"data": list, "next": nil}
+	if p.Next != "" {
+		again := url.Values{"offset": {p.Next}}
+		for _, name := range []string{"size", "tags", "tags[]"} {
+			if query.Has(name) {
+				again[name] = query[name]
+			}
+		}
+		out["offset"] = p.Next
+		out["next"] = c.path() + "?" + again.Encode()
+	}
+	return out
+}
+
+// addTags adds the view of all tags, which is read-only.
+func (a *API) addTags(def *entity.Def) {
+	top := "/" + def.Schema.Collection()
+	readOnly := func(*call) (answer, error) {
+		return answer{}, schema.Violate(kindTags, "does not support insert/upsert/update/delete operations")
+	}
+	list := func(c *call) (answer, error) {
+		tag := ""
+		if len(c.values) > 0 {
+			tag = c.values[0]
+		}
+		query := c.r.URL.Query()
+		size, offset, err := paging(query)
+		if err != nil {
+			return answer{}, err
+		}
+		p, err := a.o.Catalog.Tagged(c.ctx, tag, size, offset)
+		if err != nil {
+			return answer{}, err
+		}
+		return ok(pageBody(c, p, query))
+	}
+	a.table.add(top, map[string]handler{http.MethodGet: list, http.MethodPost: readOnly})
+	a.table.add(top+item(def), map[string]handler{
+		http.MethodGet: list, http.MethodPut: readOnly, http.MethodPatch: readOnly, http.MethodDelete: readOnly,
+	})
+}
