@@ -13,7 +13,7 @@ var foreign = []string{
 	"cluster_fallback_config_export", "cluster_fallback_config_import", "cluster_fallback_config_storage",
 	"cluster_incremental_sync", "cluster_max_payload", "cluster_ocsp", "cluster_rpc", "cluster_rpc_sync",
 	"cluster_use_proxy", "cluster_v2", "declarative_config_encryption_mode", "declarative_config_string",
-	"dedicated_config_processing", "dns_no_sync", "host_ports", "kic", "konnect_mode", "mem_cache_size",
+	"dedicated_config_processing", "dns_cache_size", "dns_hostsfile", "dns_no_sync", "dns_not_found_ttl", "dns_order", "host_ports", "kic", "konnect_mode",
 	"new_dns_client", "plugins", "port_maps", "proxy_server", "proxy_server_ssl_verify", "request_debug",
 	"request_debug_token", "status_access_log", "status_error_log", "upstream_keepalive", "vaults",
 }

@@ -5,7 +5,6 @@ var (
 	logLevels = []string{"debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"}
 	flavors   = []string{"traditional_compatible", "traditional", "expressions"}
 	tlsNames  = []string{"TLSv1.1", "TLSv1.2", "TLSv1.3"}
-	dnsTypes  = []string{"LAST", "SRV", "A", "AAAA", "CNAME"}
 	// headerNames are what the headers key switches, beside the two groups of tokens.
 	headerNames = []string{
 		"server_tokens", "latency_tokens", "off", "Server", "Via", "X-Kong-Proxy-Latency", "X-Kong-Response-Latency",
@@ -71,6 +70,7 @@ var keys = []Key{
 	{Name: "allow_debug_header", Kind: Bool, Default: "off", Planes: DataPlane, Description: "Answer Kong-Debug: 1 with the names of route and service."},
 	{Name: "error_default_type", Kind: String, Default: "text/plain", Planes: DataPlane, OneOf: []string{"text/plain", "text/html", "application/json", "application/xml"}, Description: "Type of error bodies for requests without Accept."},
 	{Name: "nginx_http_client_max_body_size", Kind: Size, Default: "0", Planes: DataPlane, Description: "Largest request body; 0 is any."},
+	{Name: "mem_cache_size", Kind: Size, Default: "128m", Planes: DataPlane, Description: "Memory that plugins such as proxy-cache may use for answers."},
 	{Name: "nginx_http_keepalive_requests", Kind: Int, Default: "10000", Planes: DataPlane, Max: 1 << 30, Description: "Requests on one client connection before it is closed."},
 	{Name: "proxy_access_log", Kind: Log, Default: "logs/access.log", Planes: DataPlane, Description: "File of one line a request, or off."},
 	{Name: "proxy_error_log", Kind: Log, Default: "logs/error.log", Planes: DataPlane, Description: "File of the process's messages when it is set; they go to standard error when it is not."},
@@ -81,11 +81,7 @@ var keys = []Key{
 	{Name: "upstream_keepalive_idle_timeout", Kind: Duration, Default: "60", Planes: DataPlane, Description: "How long an upstream connection stays open unused; 0 is for ever."},
 	{Name: "lua_ssl_trusted_certificate", Kind: PEMs, Default: "system", Planes: DataPlane, Description: "Authorities for upstreams with tls_verify; system is the machine's own."},
 	{Name: "dns_resolver", Kind: List, Planes: DataPlane, Description: "Name servers as ip or ip:port; those of /etc/resolv.conf when unset."},
-	{Name: "dns_hostsfile", Kind: Path, Default: "/etc/hosts", Planes: DataPlane, Description: "File of fixed names."},
-	{Name: "dns_order", Kind: List, Default: "LAST,SRV,A,CNAME", Planes: DataPlane, OneOf: dnsTypes, Description: "Record types in the order of trial."},
 	{Name: "dns_valid_ttl", Kind: Duration, Planes: DataPlane, Description: "Lifetime of answers instead of their own."},
 	{Name: "dns_stale_ttl", Kind: Duration, Default: "3600", Planes: DataPlane, Description: "How long an expired answer serves while a new one is fetched."},
-	{Name: "dns_not_found_ttl", Kind: Duration, Default: "30", Planes: DataPlane, Description: "Lifetime of the answer that a name does not exist."},
 	{Name: "dns_error_ttl", Kind: Duration, Default: "1", Planes: DataPlane, Description: "Lifetime of failed answers."},
-	{Name: "dns_cache_size", Kind: Int, Default: "10000", Planes: DataPlane, Min: 1, Max: 1 << 30, Description: "Names in the cache."},
 }

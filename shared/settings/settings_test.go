@@ -225,13 +225,13 @@ func TestAccessors(t *testing.T) {
 		"path": s.Path("prefix"), "lone bool": s.Bool("allow_debug_header"), "bool": s.Bool("real_ip_recursive"),
 		"chain": s.Duration("upstream_keepalive_idle_timeout"), "fraction": s.Duration("dns_stale_ttl"), "unset": s.Duration("dns_valid_ttl"),
 		"size": s.Size("nginx_http_client_max_body_size"), "labels": s.Labels("cluster_dp_labels"), "networks": s.List("trusted_ips"),
-		"list": s.List("headers"), "log": s.Log("proxy_error_log"), "relative log": s.Log("proxy_access_log"), "int": s.Int("dns_cache_size"),
+		"list": s.List("headers"), "log": s.Log("proxy_error_log"), "relative log": s.Log("proxy_access_log"), "int": s.Int("upstream_keepalive_pool_size"),
 		"args": s.Args(), "address": s.String("cluster_control_plane"),
 	}
 	want := map[string]any{
 		"path": filepath.Join(dir, "here"), "lone bool": true, "bool": true, "chain": 90 * time.Second, "fraction": 2500 * time.Millisecond,
 		"unset": time.Duration(0), "size": int64(8 << 20), "labels": map[string]string{"zone": "b"}, "networks": []string{"10.0.0.0/8", "unix:"},
-		"list": []string{"Via", "X-Kong-Request-Id"}, "log": settings.LogTarget{Path: "/dev/stderr"}, "int": 10000,
+		"list": []string{"Via", "X-Kong-Request-Id"}, "log": settings.LogTarget{Path: "/dev/stderr"}, "int": 512,
 		"relative log": settings.LogTarget{Path: filepath.Join(dir, "here", "logs/a.log"), Format: "combined"},
 		"args":         []string{"--not-a-flag"}, "address": "127.0.0.1:8005",
 	}
