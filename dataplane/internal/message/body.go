@@ -59,6 +59,9 @@ func (b *Body) Err() error { return b.err }
 // Rest returns the bounds of what was read beyond the body.
 func (b *Body) Rest() (r, w int) { return b.r, b.w }
 
+// Following returns what was read beyond the body: the start of the next message.
+func (b *Body) Following() []byte { return b.buf[b.r:b.w] }
+
 // Buffered returns the number of bytes that were read from the connection already.
 func (b *Body) Buffered() int { return b.w - b.r }
 

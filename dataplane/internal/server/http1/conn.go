@@ -1,0 +1,406 @@
+package http1
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/message"
+	"github.com/sluice-gateway/sluice/dataplane/internal/rawio"
+)
+
+// conn is one client's connection. All but idle belongs to its goroutine.
+type conn struct {
+	e    *Engine
+	nc   net.Conn
+	raw  syscall.RawConn // of a plain socket, else nil
+	info Info
+	loop func(fd uintptr) bool // step, bound once
+
+	idle     atomic.Bool
+	requests int
+	readBy   rawio.Deadline
+	writeBy  rawio.Deadline
+
+	*state // nil while idle
+
+	fd      uintptr
+	inside  bool // the loop runs: the connection must not be read in another way
+	outside bool // a request is there that the loop does not handle
+	drained bool // the last read took all there was
+	seen    int  // how much of the head was looked at
+	over    bool
+	taken   bool // by Hijack
+	unread  bool // the client sends what nobody reads
+	keep    bool
+	chunked bool // the response
+	began   time.Time
+	failure error // of reading
+}
+
+func newConn(e *Engine, nc net.Conn, info Info) *conn {
+	c := &conn{e: e, nc: nc, raw: rawio.Of(nc), info: info}
+	c.loop = c.step
+	return c
+}
+
+func (c *conn) run() {
+	defer func() {
+		if c.unread {
+			c.linger()
+		}
+		if c.state != nil {
+			c.release()
+		}
+		if !c.taken {
+			_ = c.nc.Close()
+		}
+	}()
+	for !c.over {
+		c.outside = false
+		if c.raw == nil {
+			c.wait()
+		} else {
+			c.drained = false
+			c.inside = true
+			err := c.raw.Read(c.loop)
+			c.inside = false
+			if err != nil {
+				c.failed(err)
+			}
+		}
+		if c.outside && !c.over {
+			c.exchange()
+		}
+	}
+}
+
+// step runs inside the poller's read, at the start and whenever there may be bytes.
+func (c *conn) step(fd uintptr) bool {
+	c.fd = fd
+	for {
+		if c.state != nil && c.state.w > c.state.r && c.request() {
+			if c.over || c.outside {
+				return true
+			}
+			c.exchange()
+			if c.over {
+				return true
+			}
+			continue
+		}
+		if c.drained {
+			c.park()
+			c.drained = false
+			return false
+		}
+		if !c.ready() {
+			return true
+		}
+		s := c.state
+		n, err := rawio.Read(fd, s.buf[s.w:])
+		switch {
+		case err == rawio.ErrAgain: //nolint:errorlint // returned bare
+			c.park()
+			return false
+		case err != nil || n == 0:
+			c.over = true
+			return true
+		}
+		s.w += n
+		// A client that closes its side right behind its first request leaves no edge of
+		// its own: there the loop asks once more.
+		c.drained = s.w < len(s.buf) && c.requests > 0
+	}
+}
+
+// wait is step for connections that are not plain sockets: it returns with a request.
+func (c *conn) wait() {
+	for {
+		if c.state != nil && c.state.w > c.state.r && c.request() {
+			c.outside = true
+			return
+		}
+		if !c.ready() {
+			return
+		}
+		c.arm()
+		s := c.state
+		n, err := c.nc.Read(s.buf[s.w:])
+		if n > 0 {
+			s.w += n
+			continue
+		}
+		if err != nil {
+			c.failed(err)
+			return
+		}
+	}
+}
+
+// ready makes room to read into. It reports false when the connection is over.
+func (c *conn) ready() bool {
+	if c.state == nil {
+		if c.e.draining.Load() && c.requests > 0 {
+			c.over = true
+			return false
+		}
+		c.state = c.e.states.Get().(*state) //nolint:forcetypeassert // the pool holds nothing else
+	}
+	s := c.state
+	if s.r == s.w {
+		s.r, s.w = 0, 0
+	}
+	if s.w == len(s.buf) {
+		if s.r > 0 {
+			s.w = copy(s.buf, s.buf[s.r:s.w])
+			s.r = 0
+		} else {
+			next := make([]byte, 2*len(s.buf))
+			copy(next, s.buf)
+			s.buf = next
+		}
+	}
+	return true
+}
+
+// arm sets the deadline for what is waited for.
+func (c *conn) arm() {
+	now, timeout := time.Now(), c.e.o.IdleTimeout
+	if c.state != nil && c.state.w > c.state.r {
+		timeout = c.e.o.HeadTimeout - now.Sub(c.began)
+		if timeout <= 0 {
+			timeout = time.Nanosecond
+		}
+	} else if !c.idle.Load() {
+		c.idle.Store(true)
+		if c.e.draining.Load() && c.requests > 0 {
+			_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+			return
+		}
+	}
+	if at, ok := c.readBy.Due(now, timeout); ok {
+		_ = c.nc.SetReadDeadline(at)
+	}
+}
+
+// park prepares to wait for the client.
+func (c *conn) park() {
+	if s := c.state; s != nil && s.r == s.w {
+		c.release()
+	}
+	c.arm()
+}
+
+// release gives the buffers back while nothing is there.
+func (c *conn) release() {
+	s := c.state
+	c.state = nil
+	s.r, s.w, s.body = 0, 0, body{}
+	if len(s.buf) > keptSize {
+		s.buf = make([]byte, bufferSize)
+	}
+	if cap(s.out) > keptSize {
+		s.out = make([]byte, 0, outSize)
+	}
+	s.out = s.out[:0]
+	c.e.states.Put(s)
+}
+
+// failed ends the connection after an error of waiting.
+func (c *conn) failed(err error) {
+	c.over = true
+	if s := c.state; s != nil && s.w > s.r && errors.Is(err, os.ErrDeadlineExceeded) {
+		c.refuse(408) // a head that was begun and not finished
+	}
+}
+
+// request looks for a whole head in the buffer and takes it. It reports false when more
+// is needed. A head that is refused is answered, and the connection is over.
+func (c *conn) request() bool {
+	s := c.state
+	if c.seen == 0 {
+		// An empty line between requests is passed over, as RFC 9112 asks for.
+		for s.w-s.r >= 2 && s.buf[s.r] == '\r' && s.buf[s.r+1] == '\n' {
+			s.r += 2
+		}
+		if s.r == s.w {
+			return false
+		}
+		if c.idle.Load() {
+			c.idle.Store(false)
+		}
+		c.began = time.Now()
+	}
+	n, err := message.EndOfHead(s.buf[s.r:s.w], c.seen)
+	if err == nil && n == 0 {
+		c.seen = s.w - s.r
+		return false
+	}
+	c.seen = 0
+	if err == nil {
+		head := s.buf[s.r : s.r+n]
+		s.r += n
+		if err = s.req.Parse(head, &s.x.Request.Header); err == nil {
+			c.start()
+			return true
+		}
+	}
+	status := 400
+	var refusal *message.Refusal
+	if errors.As(err, &refusal) {
+		status = refusal.Status
+	}
+	c.refuse(status)
+	return true
+}
+
+// start fills the exchange in and decides where it is handled.
+func (c *conn) start() {
+	s := c.state
+	x, m := &s.x, &s.req
+	x.Start = c.began
+	c.requests++
+	q := &x.Request
+	q.Method, q.Host, q.RawPath, q.RawQuery, q.HasQuery, q.Proto = m.Method, m.Host, m.Path, m.Query, m.HasQuery, m.Proto
+	c.addresses()
+	c.keep = m.KeepAlive && !c.e.draining.Load() && (c.e.o.MaxRequests < 0 || c.requests < c.e.o.MaxRequests)
+	q.ContentLength = m.Length
+	s.body.c, s.body.wait = c, m.Continue
+	if m.Length == 0 {
+		s.body.Start(nil, nil, 0, 0, 0, false, nil, 0)
+		c.outside = m.Upgrade
+		return
+	}
+	q.Body = &s.body
+	// The head stays where it is: what plugins see points into it. The body is read into
+	// the rest of the buffer, or into one of its own.
+	rest := s.buf[s.r:]
+	have := s.w - s.r
+	if len(rest) < bufferSize/4 && int64(have) != m.Length {
+		if cap(s.more) < bufferSize {
+			s.more = make([]byte, bufferSize)
+		}
+		s.more = s.more[:cap(s.more)]
+		have = copy(s.more, rest[:have])
+		rest = s.more
+	}
+	s.body.Start(c, rest, 0, have, m.Length, false, &q.Trailer, 0)
+	c.outside = m.Upgrade || !s.body.Complete()
+	if s.body.Complete() {
+		s.body.wait = false
+	}
+}
+
+func (c *conn) addresses() {
+	q := &c.state.x.Request
+	q.Scheme = "http"
+	if c.info.TLS {
+		q.Scheme = "https"
+	}
+	q.SNI, q.Peer, q.Local = c.info.SNI, c.info.Peer, c.info.Local
+}
+
+// exchange has the request answered and makes the connection ready for the next one.
+func (c *conn) exchange() {
+	s := c.state
+	c.e.o.Handler.Serve(&s.x, c)
+	c.finish()
+}
+
+// refuse answers what is no request.
+func (c *conn) refuse(status int) {
+	s := c.state
+	s.x.Start = c.began
+	c.addresses()
+	s.req = message.Request{Proto: 11, Method: "GET"}
+	s.x.Request.Header.Reset()
+	s.x.Request.Proto = 11
+	s.body.Start(nil, nil, 0, 0, 0, false, nil, 0)
+	c.keep = false
+	c.e.o.Handler.Refuse(&s.x, c, status)
+	s.x.Reset()
+	c.over, c.unread = true, true
+}
+
+// finish cleans up after an exchange.
+func (c *conn) finish() {
+	s := c.state
+	if c.taken {
+		s.x.Reset()
+		c.over = true
+		return
+	}
+	if !c.consume() {
+		c.keep = false
+	}
+	s.x.Reset()
+	if s.req.Length != 0 && !c.over {
+		// What follows the body moves to where the next head is looked for.
+		s.w = copy(s.buf, s.body.Following())
+		s.r = 0
+	}
+	if !c.keep {
+		c.unread = !c.over && !s.body.Done()
+		c.over = true
+	}
+}
+
+// maxUnread is how much of a body that nobody wanted is read to keep a connection.
+const maxUnread = 256 << 10
+
+// consume reads the rest of the request's body, when that is not much.
+func (c *conn) consume() bool {
+	b := &c.state.body
+	if b.Done() {
+		return true
+	}
+	if c.over || !c.keep || b.wait || b.Err() != nil {
+		return false
+	}
+	if _, ok := b.Body.Whole(); ok {
+		return true
+	}
+	if b.Left() > maxUnread {
+		return false
+	}
+	var space [4 << 10]byte
+	for total := 0; total < maxUnread; {
+		n, err := b.Read(space[:])
+		total += n
+		if err != nil {
+			return err == io.EOF
+		}
+	}
+	return false
+}
+
+// linger takes what the client still sends for a while, because closing a socket with
+// unread bytes resets it, and the client would lose the answer.
+func (c *conn) linger() {
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(2 * time.Second))
+	var space [4 << 10]byte
+	for total := 0; total < 4*maxUnread; {
+		n, err := c.nc.Read(space[:])
+		if err != nil {
+			return
+		}
+		total += n
+	}
+}
+
+// Read reads from the client for a body; the loop is not running then.
+func (c *conn) Read(p []byte) (int, error) {
+	if at, ok := c.readBy.Due(time.Now(), c.e.o.BodyTimeout); ok {
+		_ = c.nc.SetReadDeadline(at)
+	}
+	return c.nc.Read(p)
+}

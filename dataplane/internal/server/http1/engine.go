@@ -1,0 +1,184 @@
+// Package http1 speaks HTTP/1 with clients: one goroutine a connection, requests parsed
+// in place, a small response written at once with its head. It owns framing, keep-alive,
+// timeouts, and what is done with the part of a body that nobody wanted. It refuses to
+// look at what requests ask for: a Handler does, and it answers through the connection,
+// which is a proxy.Responder.
+//
+// A plain socket is served inside one wait of the runtime's poller (see rawio): the loop
+// reads, handles and writes, and waits without asking first. What may block on the
+// client's side (a body that is still coming, an upgrade) is handled outside of it.
+package http1
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/message"
+	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
+	"github.com/sluice-gateway/sluice/shared/pdk"
+)
+
+// Handler answers requests.
+type Handler interface {
+	// Serve answers a request with r, and returns when that is done.
+	Serve(x *pdk.Exchange, r proxy.Responder)
+	// Refuse answers what is no request, or too large to be one. x has little more than
+	// the addresses.
+	Refuse(x *pdk.Exchange, r proxy.Responder, status int)
+}
+
+// Options of an Engine.
+type Options struct {
+	Handler Handler
+	// HeadTimeout bounds a request head, from its first byte; 0 means 60s. IdleTimeout
+	// is how long a connection may wait for a request; 0 means 75s. BodyTimeout and
+	// WriteTimeout are between two successive operations; 0 means 60s.
+	HeadTimeout, IdleTimeout, BodyTimeout, WriteTimeout time.Duration
+	// MaxRequests on one connection; 0 means 10000, less than 0 any number.
+	MaxRequests int
+	// Logger; nil logs nothing.
+	Logger hclog.Logger
+}
+
+// Engine serves connections. It is safe for concurrent use.
+type Engine struct {
+	o        Options
+	log      hclog.Logger
+	states   sync.Pool
+	draining atomic.Bool
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+	gone  sync.WaitGroup
+}
+
+// Info is what is known of a connection besides its bytes.
+type Info struct {
+	// Peer and Local addresses, those of a PROXY header when there was one.
+	Peer, Local netip.AddrPort
+	// TLS is true for https; SNI is the server name then.
+	TLS bool
+	SNI string
+}
+
+// New makes an engine.
+func New(o Options) *Engine {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	for _, d := range []struct {
+		value *time.Duration
+		or    time.Duration
+	}{{&o.HeadTimeout, time.Minute}, {&o.IdleTimeout, 75 * time.Second}, {&o.BodyTimeout, time.Minute}, {&o.WriteTimeout, time.Minute}} {
+		if *d.value == 0 {
+			*d.value = d.or
+		}
+	}
+	if o.MaxRequests == 0 {
+		o.MaxRequests = 10000
+	}
+	e := &Engine{o: o, log: o.Logger, conns: map[*conn]struct{}{}}
+	e.states.New = func() any { return newState() }
+	return e
+}
+
+const (
+	// bufferSize holds nearly every head, and small bodies.
+	bufferSize = 8 << 10
+	// outSize holds a head and a small body.
+	outSize = 16 << 10
+	// keptSize is the largest buffer that goes back to the pool.
+	keptSize = 64 << 10
+)
+
+// state is what a connection needs while a request is there.
+type state struct {
+	x    pdk.Exchange
+	req  message.Request
+	body body
+	buf  []byte // buf[r:w] is read and not consumed
+	r, w int
+	out  []byte
+	more []byte // buffer for a body that streams
+}
+
+func newState() *state {
+	return &state{buf: make([]byte, bufferSize), out: make([]byte, 0, outSize)}
+}
+
+// Serve serves a connection until it ends, and closes it.
+func (e *Engine) Serve(nc net.Conn, info Info) {
+	c := newConn(e, nc, info)
+	if !e.enter(c) {
+		_ = nc.Close()
+		return
+	}
+	defer e.leave(c)
+	c.run()
+}
+
+func (e *Engine) enter(c *conn) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.draining.Load() {
+		return false
+	}
+	e.conns[c] = struct{}{}
+	e.gone.Add(1)
+	return true
+}
+
+func (e *Engine) leave(c *conn) {
+	e.mu.Lock()
+	delete(e.conns, c)
+	e.mu.Unlock()
+	e.gone.Done()
+}
+
+// Connections returns how many there are, and how many of them wait for a request.
+func (e *Engine) Connections() (all, idle int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for c := range e.conns {
+		if c.idle.Load() {
+			idle++
+		}
+	}
+	return len(e.conns), idle
+}
+
+// Drain ends connections that wait for a request, lets the others answer the one that
+// they have, and closes what is left when ctx ends, which it then returns.
+func (e *Engine) Drain(ctx context.Context) error {
+	e.mu.Lock()
+	e.draining.Store(true)
+	for c := range e.conns {
+		if c.idle.Load() {
+			_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+		}
+	}
+	e.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		e.gone.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	e.mu.Lock()
+	for c := range e.conns {
+		_ = c.nc.Close()
+	}
+	e.mu.Unlock()
+	<-done
+	return ctx.Err()
+}

@@ -1,0 +1,183 @@
+package transport
+
+import (
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/rawio"
+)
+
+// conn is one upstream connection. While it is idle no goroutine belongs to it.
+type conn struct {
+	endpoint *Endpoint
+	net.Conn
+	raw   syscall.RawConn // of a plain socket, else nil
+	below syscall.RawConn // of the socket below TLS, else nil
+
+	requests  int
+	idleSince time.Time
+	readBy    deadline
+	writeBy   deadline
+
+	// What exchange does, see there.
+	loop  func(fd uintptr) bool
+	phase uint8
+	out   []byte
+	in    []byte
+	n     int
+	err   error
+	peek  func(fd uintptr) bool
+	gone  bool
+}
+
+// Phases of exchange.
+const (
+	phaseCheck = iota
+	phaseWrite
+	phaseRead
+	phaseBlocked
+)
+
+func newConn(e *Endpoint, c, below net.Conn) *conn {
+	cn := &conn{endpoint: e, Conn: c, raw: rawio.Of(c)}
+	if below != nil {
+		cn.below = rawio.Of(below)
+	}
+	cn.loop = cn.step
+	cn.peek = cn.look
+	return cn
+}
+
+func (c *conn) close() { _ = c.Conn.Close() }
+
+// dead tells whether the peer has closed an idle connection, or sent what it was not
+// asked for.
+func (c *conn) dead() bool {
+	raw := c.raw
+	if raw == nil {
+		raw = c.below
+	}
+	if raw == nil {
+		return false
+	}
+	if raw.Control(func(fd uintptr) { c.look(fd) }) != nil {
+		return true
+	}
+	return c.gone
+}
+
+func (c *conn) look(fd uintptr) bool {
+	n, err := rawio.Peek(fd)
+	// Below TLS there may be a record that is not for us, such as a session ticket.
+	c.gone = err != rawio.ErrAgain && (err != nil || n == 0 || c.raw != nil) //nolint:errorlint // returned bare
+	return true
+}
+
+// errGone says that the connection was closed while it was idle.
+var errGone = &closedError{}
+
+type closedError struct{}
+
+func (*closedError) Error() string { return "connection was closed by the upstream while idle" }
+
+// exchange writes out and waits for the first bytes of the answer. It returns how
+// many bytes of out were written: fewer than all, without an error, when the socket
+// did not take them, and then nothing was read.
+func (c *conn) exchange(out, in []byte, check bool) (sent, n int, err error) {
+	c.out, c.in, c.n, c.err = out, in, 0, nil
+	c.phase = phaseWrite
+	if check {
+		c.phase = phaseCheck
+	}
+	if err := c.raw.Read(c.loop); err != nil && c.err == nil {
+		c.err = err
+	}
+	sent, n, err = len(out)-len(c.out), c.n, c.err
+	c.out, c.in, c.err = nil, nil, nil
+	return sent, n, err
+}
+
+// step runs inside the poller's read. It checks that nothing came unasked, writes,
+// and then waits: the answer leaves an edge, so there is no need to look before.
+func (c *conn) step(fd uintptr) bool {
+	switch c.phase {
+	case phaseCheck:
+		if c.look(fd); c.gone {
+			c.err = errGone
+			return true
+		}
+		c.phase = phaseWrite
+		fallthrough
+	case phaseWrite:
+		n, err := rawio.Write(fd, c.out)
+		c.out = c.out[n:]
+		switch {
+		case err == rawio.ErrAgain: //nolint:errorlint // returned bare
+			c.phase = phaseBlocked
+			return true
+		case err != nil:
+			c.err = err
+			return true
+		case len(c.out) > 0:
+			c.phase = phaseBlocked
+			return true
+		}
+		c.phase = phaseRead
+		return false
+	}
+	n, err := rawio.Read(fd, c.in)
+	switch {
+	case err == rawio.ErrAgain: //nolint:errorlint // returned bare
+		return false
+	case err != nil:
+		c.err = err
+	case n == 0:
+		c.err = io.EOF
+	}
+	c.n = n
+	return true
+}
+
+// deadline remembers what a connection's deadline was set to, so that it is set
+// again only when it is far off.
+type deadline struct {
+	at  time.Time
+	set bool
+}
+
+// due returns whether a deadline has to be set for a timeout that starts now, and to
+// what. Long timeouts may be an eighth longer.
+func (d *deadline) due(now time.Time, timeout time.Duration) (time.Time, bool) {
+	if timeout <= 0 {
+		if !d.set {
+			return time.Time{}, false
+		}
+		*d = deadline{}
+		return time.Time{}, true
+	}
+	slack := time.Duration(0)
+	if timeout >= 5*time.Second {
+		slack = timeout / 8
+	}
+	if d.set {
+		if left := d.at.Sub(now); left >= timeout && left <= timeout+slack {
+			return time.Time{}, false
+		}
+	}
+	d.at, d.set = now.Add(timeout+slack), true
+	return d.at, true
+}
+
+func (c *conn) armRead(now time.Time, timeout time.Duration) {
+	if at, ok := c.readBy.due(now, timeout); ok {
+		_ = c.SetReadDeadline(at)
+	}
+}
+
+func (c *conn) armWrite(now time.Time, timeout time.Duration) {
+	if at, ok := c.writeBy.due(now, timeout); ok {
+		_ = c.SetWriteDeadline(at)
+	}
+}
