@@ -7,6 +7,11 @@ replace github.com/sluice-gateway/sluice/proto => ../proto
 replace github.com/sluice-gateway/sluice/shared => ../shared
 
 require (
+	github.com/sluice-gateway/sluice/proto v0.0.0
+	github.com/sluice-gateway/sluice/shared v0.0.0
+)
+
+require (
 	github.com/fatih/color v1.13.0 // indirect
 	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/google/go-cmp v0.7.0 // indirect
@@ -15,8 +20,7 @@ require (
 	github.com/klauspost/compress v1.20.3 // indirect
 	github.com/mattn/go-colorable v0.1.12 // indirect
 	github.com/mattn/go-isatty v0.0.14 // indirect
-	github.com/sluice-gateway/sluice/proto v0.0.0
-	github.com/sluice-gateway/sluice/shared v0.0.0
+	github.com/pires/go-proxyproto v0.8.1 // indirect
 	go.uber.org/goleak v1.3.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.6 // indirect
 	golang.org/x/net v0.60.0 // indirect

@@ -109,6 +109,31 @@ func (p *Proxy) Serve(x *pdk.Exchange, r Responder) {
 	p.walks.Put(w)
 }
 
+// Refuse answers what an engine could not read as a request: with the error page of
+// status, where 494 is shown as 400.
+func (p *Proxy) Refuse(x *pdk.Exchange, r Responder, status int) {
+	if x.Start.IsZero() {
+		x.Start = time.Now()
+	}
+	x.ID = p.ids.next(&x.Text)
+	message := pdk.StatusMessage(status)
+	if status == 494 {
+		status = 400
+	}
+	_ = x.FailWithDefault(status, message, p.o.ErrorType)
+	x.Source = pdk.SourceError
+	x.AccessDone = time.Now()
+	p.responseHeaders(x)
+	if err := r.Send(x, nil); err != nil && p.log.IsDebug() {
+		p.log.Debug("response not sent whole", "request_id", strings.Clone(x.ID), "error", err)
+	}
+	x.Done = time.Now()
+	p.Counts.Requests.Add(1)
+	if p.o.AccessLog != nil {
+		p.o.AccessLog.Write(x)
+	}
+}
+
 func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
 	if x.Start.IsZero() {
 		x.Start = time.Now()

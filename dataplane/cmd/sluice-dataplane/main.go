@@ -1,0 +1,127 @@
+// Command sluice-dataplane proxies traffic as its control plane says, and goes on doing
+// so while the control plane is away.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/sluice-gateway/sluice/dataplane"
+	"github.com/sluice-gateway/sluice/shared/lifecycle"
+	"github.com/sluice-gateway/sluice/shared/logging"
+	"github.com/sluice-gateway/sluice/shared/settings"
+	"github.com/sluice-gateway/sluice/shared/version"
+)
+
+const program = "sluice-dataplane"
+
+func main() {
+	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		_, _ = fmt.Fprintf(os.Stderr, "%s: %v\n", program, err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string, out, errs io.Writer) error {
+	s, err := settings.Load(settings.Options{Plane: settings.DataPlane, Args: args, Environ: os.Environ()})
+	switch {
+	case errors.Is(err, settings.ErrHelp):
+		_, err = fmt.Fprintln(out, settings.Usage(settings.DataPlane, program))
+		return err
+	case errors.Is(err, settings.ErrVersion):
+		return printVersion(out)
+	case err != nil:
+		return err
+	}
+	switch words := s.Args(); {
+	case len(words) == 0, len(words) == 1 && words[0] == "start":
+		return serve(s, errs)
+	case len(words) == 1 && words[0] == "version":
+		return printVersion(out)
+	case len(words) == 1 && words[0] == "health":
+		return health(s, out)
+	default:
+		return fmt.Errorf("unknown command %q: want start, version or health", words[0])
+	}
+}
+
+func printVersion(out io.Writer) error {
+	_, err := fmt.Fprintf(out, "%s %s\n", program, version.Sluice())
+	return err
+}
+
+func serve(s *settings.Settings, errs io.Writer) error {
+	target := io.Writer(errs)
+	var file *reopened
+	if log := s.Log("proxy_error_log"); s.IsSet("proxy_error_log") && !log.Off {
+		var err error
+		if file, err = openLog(log.Path); err != nil {
+			return fmt.Errorf("proxy_error_log: %w", err)
+		}
+		defer file.Close()
+		target = file
+	}
+	logger, err := logging.New(logging.Options{Name: "dp", Level: s.String("log_level"), JSON: s.String("log_format") == "json", Output: target})
+	if err != nil {
+		return err
+	}
+	for _, warning := range s.Warnings() {
+		logger.Warn(warning)
+	}
+	node, err := dataplane.New(dataplane.Options{Settings: s, Logger: logger})
+	if err != nil {
+		return err
+	}
+	ctx, stop := lifecycle.Signals(context.Background(), func() { reload(node, file, logger) })
+	defer stop()
+	return node.Run(ctx)
+}
+
+func reload(node *dataplane.DataPlane, file *reopened, logger hclog.Logger) {
+	if file != nil {
+		if err := file.Reopen(); err != nil {
+			logger.Error("error log is not reopened", "error", err)
+		}
+	}
+	node.Reload()
+}
+
+// health asks the node that runs with the same settings whether it is ready.
+func health(s *settings.Settings, out io.Writer) error {
+	listeners := s.Listeners("status_listen")
+	if len(listeners) == 0 {
+		return errors.New("health: status_listen is off")
+	}
+	client := http.Client{Timeout: 5 * time.Second}
+	response, err := client.Get("http://" + listeners[0].Address + "/status/ready")
+	if err != nil {
+		return fmt.Errorf("health: %w", err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+	if err != nil {
+		return fmt.Errorf("health: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("health: %s: %s", response.Status, body)
+	}
+	_, err = fmt.Fprintf(out, "%s\n", body)
+	return err
+}
+
+// openLog opens a log file with its folder.
+func openLog(path string) (*reopened, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return nil, err
+	}
+	r := &reopened{path: path}
+	return r, r.Reopen()
+}

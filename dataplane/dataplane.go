@@ -1,0 +1,213 @@
+// Package dataplane puts a data plane together: the disk cache, the plan that is built
+// from it, the proxy with its listeners, the link to the control plane and the status
+// API. It owns the order of start and stop: what is cached serves before anything is
+// dialled, and clients are drained before what serves them goes. Each room decides for
+// itself; nothing is decided here but what settings say.
+package dataplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/accesslog"
+	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
+	"github.com/sluice-gateway/sluice/dataplane/internal/controlclient"
+	"github.com/sluice-gateway/sluice/dataplane/internal/plan"
+	"github.com/sluice-gateway/sluice/dataplane/internal/pluginhost"
+	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
+	"github.com/sluice-gateway/sluice/dataplane/internal/server"
+	"github.com/sluice-gateway/sluice/dataplane/internal/status"
+	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/lifecycle"
+	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/plugins"
+	"github.com/sluice-gateway/sluice/shared/settings"
+	"github.com/sluice-gateway/sluice/shared/version"
+)
+
+// Options of a data plane.
+type Options struct {
+	Settings *settings.Settings
+	// StopTimeout bounds how long clients are drained; 0 means 10s.
+	StopTimeout time.Duration
+	// Logger; nil logs nothing.
+	Logger hclog.Logger
+}
+
+// DataPlane is one node. New opens everything that can be wrong, Run serves.
+type DataPlane struct {
+	o   Options
+	s   *settings.Settings
+	log hclog.Logger
+
+	id, hostname string
+	closers      []func() error // in the order of opening
+
+	plans    *plan.Builder
+	proxy    *proxy.Proxy
+	server   *server.Server
+	client   *controlclient.Client
+	access   *accesslog.Log
+	status   *status.Handler
+	statusOn []net.Listener
+}
+
+// New opens files and listeners. Its errors name the setting that is wrong. A node that
+// is not run must be closed.
+func New(o Options) (*DataPlane, error) {
+	if o.Settings == nil {
+		return nil, errors.New("data plane needs settings")
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.StopTimeout == 0 {
+		o.StopTimeout = 10 * time.Second
+	}
+	d := &DataPlane{o: o, s: o.Settings, log: o.Logger}
+	if err := d.open(); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+// ID is the node's UUID.
+func (d *DataPlane) ID() string { return d.id }
+
+// Close closes what New opened, the last first. Run does it by itself.
+func (d *DataPlane) Close() error {
+	var errs []error
+	for i := len(d.closers) - 1; i >= 0; i-- {
+		errs = append(errs, d.closers[i]())
+	}
+	d.closers = nil
+	return errors.Join(errs...)
+}
+
+func (d *DataPlane) onClose(fn func() error) { d.closers = append(d.closers, fn) }
+
+func (d *DataPlane) open() error {
+	prefix := d.s.Path("prefix")
+	if err := os.MkdirAll(prefix, 0o750); err != nil {
+		return fmt.Errorf("prefix: %w", err)
+	}
+	var err error
+	if d.hostname, err = os.Hostname(); err != nil {
+		return fmt.Errorf("read hostname: %w", err)
+	}
+	if d.id, err = nodeID(prefix, d.s.String("node_id")); err != nil {
+		return err
+	}
+	registry := plugins.Bundled()
+	host, names, err := d.openPlans(registry)
+	if err != nil {
+		return err
+	}
+	if err := d.openProxy(names); err != nil {
+		return err
+	}
+	if err := d.openClient(prefix, registry, host); err != nil {
+		return err
+	}
+	if err := d.openServer(prefix); err != nil {
+		return err
+	}
+	return d.openStatus()
+}
+
+// openPlans makes the builder and what outlives plans.
+func (d *DataPlane) openPlans(registry *plugins.Registry) (*pluginhost.Host, *balancer.Balancer, error) {
+	kinds := entity.NewKinds(entity.Options{Flavor: entity.Flavor(d.s.String("router_flavor")), Plugins: registry.Schema, Extra: registry.Entities()})
+	host := pluginhost.New(pluginhost.Options{NodeID: d.id, CacheSize: d.s.Size("mem_cache_size"), Logger: d.log.Named("dp.plugin")})
+	d.onClose(host.Close)
+	names := balancer.New(balancer.Options{
+		Resolver: resolver(d.s.List("dns_resolver")),
+		ValidTTL: d.s.Duration("dns_valid_ttl"), StaleTTL: d.s.Duration("dns_stale_ttl"), ErrorTTL: d.s.Duration("dns_error_ttl"),
+		Logger: d.log.Named("dp.balancer"),
+	})
+	d.onClose(func() error { names.Close(); return nil })
+	roots, err := trustedRoots(d.s)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.plans = plan.New(plan.Options{
+		Kinds: kinds, Plugin: findPlugin(registry), Host: host, Balancer: names, TrustedRoots: roots, Logger: d.log.Named("dp.plan"),
+	})
+	return host, names, nil
+}
+
+func findPlugin(r *plugins.Registry) func(name string) (*pdk.Plugin, bool) {
+	return func(name string) (*pdk.Plugin, bool) {
+		p := r.ByName(name)
+		return p, p != nil
+	}
+}
+
+// Run serves until ctx ends, and drains.
+func (d *DataPlane) Run(ctx context.Context) error {
+	defer func() {
+		if err := d.Close(); err != nil {
+			d.log.Warn("closing", "error", err)
+		}
+	}()
+	// What the disk has serves before anything else is tried.
+	d.client.Restore(ctx)
+	group := lifecycle.Group{StopTimeout: d.o.StopTimeout, Logger: d.log}
+	group.Add(lifecycle.Func("control client", d.client.Run))
+	for _, l := range d.statusOn {
+		group.Add(serveHTTP("status listener", l, d.status))
+	}
+	group.Add(lifecycle.Actor{
+		Name: "proxy listeners", Execute: d.server.Serve,
+		Interrupt: func(ctx context.Context) {
+			d.status.Drain()
+			if err := d.server.Shutdown(ctx); err != nil {
+				d.log.Warn("clients were cut off", "error", err)
+			}
+		},
+	})
+	d.log.Info("data plane runs", "node_id", d.id, "version", version.Sluice(), "proxy", fmt.Sprint(d.server.Addrs()), "revision", d.client.Facts().Position.Revision)
+	return group.Run(ctx)
+}
+
+// Reload opens logs anew and reads the certificates of ssl_cert again.
+func (d *DataPlane) Reload() {
+	if d.access != nil {
+		if err := d.access.Reopen(); err != nil {
+			d.log.Error("access log is not reopened", "error", err)
+		}
+	}
+	certificates, err := d.certificates(d.s.Path("prefix"))
+	if err != nil {
+		d.log.Error("certificates are not read again", "error", err)
+		return
+	}
+	d.server.SetCertificates(certificates)
+	d.log.Info("logs are reopened and certificates read again")
+}
+
+// serveHTTP is an actor for a small server.
+func serveHTTP(name string, l net.Listener, h http.Handler) lifecycle.Actor {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	return lifecycle.Actor{
+		Name: name,
+		Execute: func() error {
+			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		},
+		Interrupt: func(ctx context.Context) {
+			if s.Shutdown(ctx) != nil {
+				_ = s.Close()
+			}
+		},
+	}
+}

@@ -1,0 +1,185 @@
+// Package http2 serves HTTP/2 with the standard library's server, which is made for it:
+// it turns its requests into exchanges and a Responder into its writer. It owns nothing
+// of the protocol itself, and refuses HTTP/1.
+package http2
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
+	"github.com/sluice-gateway/sluice/shared/pdk"
+)
+
+// Handler answers requests.
+type Handler interface {
+	// Serve answers a request with r, and returns when that is done.
+	Serve(x *pdk.Exchange, r proxy.Responder)
+	// Refuse answers what can not be handled.
+	Refuse(x *pdk.Exchange, r proxy.Responder, status int)
+}
+
+// Options of an Engine.
+type Options struct {
+	Handler Handler
+	// HeadTimeout bounds the start of a connection; 0 means 60s. IdleTimeout is how long
+	// one without streams stays; 0 means 75s. BodyTimeout and WriteTimeout are between
+	// two successive operations on a stream; 0 means 60s.
+	HeadTimeout, IdleTimeout, BodyTimeout, WriteTimeout time.Duration
+	// Logger; nil logs nothing.
+	Logger hclog.Logger
+}
+
+// Engine serves connections. It is safe for concurrent use.
+type Engine struct {
+	o         Options
+	server    *http.Server
+	in        *handoff
+	exchanges sync.Pool
+	done      sync.WaitGroup
+}
+
+// Info is what is known of a connection besides its bytes.
+type Info struct {
+	Peer, Local netip.AddrPort
+	TLS         bool
+	SNI         string
+}
+
+type infoKey struct{}
+
+// maxHead is as for HTTP/1.
+const maxHead = 32 << 10
+
+// New makes an engine; Drain ends it.
+func New(o Options) *Engine {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	for _, d := range []struct {
+		value *time.Duration
+		or    time.Duration
+	}{{&o.HeadTimeout, time.Minute}, {&o.IdleTimeout, 75 * time.Second}, {&o.BodyTimeout, time.Minute}, {&o.WriteTimeout, time.Minute}} {
+		if *d.value == 0 {
+			*d.value = d.or
+		}
+	}
+	e := &Engine{o: o, in: newHandoff()}
+	e.exchanges.New = func() any { return new(pdk.Exchange) }
+	var p http.Protocols
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	e.server = &http.Server{
+		Handler: http.HandlerFunc(e.handle), Protocols: &p, ReadHeaderTimeout: o.HeadTimeout, IdleTimeout: o.IdleTimeout,
+		MaxHeaderBytes: maxHead, ErrorLog: log.New(io.Discard, "", 0),
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 128, WriteByteTimeout: o.WriteTimeout},
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if h, ok := e.in.info.Load(c); ok {
+				return context.WithValue(ctx, infoKey{}, h)
+			}
+			return ctx
+		},
+		ConnState: func(c net.Conn, s http.ConnState) {
+			if s == http.StateClosed || s == http.StateHijacked {
+				e.in.forget(c)
+			}
+		},
+	}
+	e.done.Go(func() { _ = e.server.Serve(e.in) })
+	return e
+}
+
+// Serve takes a connection whose client speaks HTTP/2, and closes it when it ends. It
+// does not wait for that.
+func (e *Engine) Serve(nc net.Conn, info Info) { e.in.give(nc, info) }
+
+// Connections returns how many there are.
+func (e *Engine) Connections() int { return e.in.count() }
+
+// Drain tells clients to go, waits for streams to end, and closes what is left when ctx
+// ends, which it then returns.
+func (e *Engine) Drain(ctx context.Context) error {
+	err := e.server.Shutdown(ctx)
+	if err != nil {
+		_ = e.server.Close()
+	}
+	e.done.Wait()
+	return err
+}
+
+func (e *Engine) handle(w http.ResponseWriter, r *http.Request) {
+	x := e.exchanges.Get().(*pdk.Exchange) //nolint:forcetypeassert // the pool holds nothing else
+	answer := &responder{e: e, w: w, head: r.Method == http.MethodHead, control: http.NewResponseController(w)}
+	x.Start = time.Now()
+	q := &x.Request
+	q.Method, q.Host, q.Proto, q.Scheme = r.Method, r.Host, 20, "http"
+	if info, ok := r.Context().Value(infoKey{}).(Info); ok {
+		q.Peer, q.Local, q.SNI = info.Peer, info.Local, info.SNI
+		if info.TLS {
+			q.Scheme = "https"
+		}
+	}
+	path, query, hasQuery := strings.Cut(r.RequestURI, "?")
+	q.RawPath, q.RawQuery, q.HasQuery = path, query, hasQuery
+	for name, values := range r.Header {
+		for _, v := range values {
+			q.Header.Add(name, v)
+		}
+	}
+	if r.Body != nil && r.Body != http.NoBody {
+		q.ContentLength = r.ContentLength
+		if r.ContentLength != 0 {
+			q.Body = &requestBody{r: r, trailer: &q.Trailer, control: answer.control, timeout: e.o.BodyTimeout}
+		}
+	}
+	if !strings.HasPrefix(path, "/") || r.Host == "" {
+		e.o.Handler.Refuse(x, answer, http.StatusBadRequest)
+	} else {
+		e.o.Handler.Serve(x, answer)
+	}
+	x.Reset()
+	e.exchanges.Put(x)
+	if answer.broken {
+		// The stream is reset, so that the client does not take a part for the whole.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// requestBody is the body of a stream.
+type requestBody struct {
+	r       *http.Request
+	trailer *pdk.Header
+	control *http.ResponseController
+	timeout time.Duration
+	ended   bool
+}
+
+// Read implements pdk.Body.
+func (b *requestBody) Read(p []byte) (int, error) {
+	_ = b.control.SetReadDeadline(time.Now().Add(b.timeout))
+	n, err := b.r.Body.Read(p)
+	if err == io.EOF && !b.ended {
+		b.ended = true
+		for name, values := range b.r.Trailer {
+			for _, v := range values {
+				b.trailer.Add(name, v)
+			}
+		}
+	}
+	return n, err
+}
+
+// Close ends a Read that waits.
+func (b *requestBody) Close() error { return b.r.Body.Close() }
+
+var errNoHijack = errors.New("a stream of HTTP/2 can not be handed over")

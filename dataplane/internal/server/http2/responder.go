@@ -1,0 +1,153 @@
+package http2
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
+	"github.com/sluice-gateway/sluice/shared/pdk"
+)
+
+// responder answers one stream.
+type responder struct {
+	e       *Engine
+	w       http.ResponseWriter
+	control *http.ResponseController
+	head    bool
+	broken  bool
+}
+
+var _ proxy.Responder = (*responder)(nil)
+
+// hop tells whether a field is about an HTTP/1 connection.
+func hop(name string) bool {
+	switch len(name) {
+	case len("Connection"), len("Proxy-Connection"), len("Transfer-Encoding"), len("Upgrade"):
+		return pdk.EqualFold(name, "Connection") || pdk.EqualFold(name, "Keep-Alive") || pdk.EqualFold(name, "Proxy-Connection") ||
+			pdk.EqualFold(name, "Transfer-Encoding") || pdk.EqualFold(name, "Upgrade")
+	}
+	return false
+}
+
+// Send implements proxy.Responder.
+func (r *responder) Send(x *pdk.Exchange, filter func(piece []byte, last bool) ([]byte, error)) error {
+	resp := &x.Response
+	h := r.w.Header()
+	h["Content-Type"] = nil // nothing is guessed
+	for _, f := range resp.Header.Fields() {
+		if hop(f.Name) || pdk.EqualFold(f.Name, "Content-Length") && !r.head {
+			continue
+		}
+		name := http.CanonicalHeaderKey(strings.Clone(f.Name))
+		h[name] = append(h[name], strings.Clone(f.Value))
+	}
+	bodiless := r.head || resp.Status == 204 || resp.Status == 304
+	length := resp.ContentLength
+	switch {
+	case filter != nil:
+		length = -1
+	case resp.Buffered != nil:
+		length = int64(len(resp.Buffered))
+	case resp.Body == nil:
+		length = 0
+	}
+	if length >= 0 && (!bodiless || r.head && x.Source != pdk.SourceUpstream) && resp.Trailer.Len() == 0 && !(length == 0 && x.IsGRPC()) {
+		h.Set("Content-Length", strconv.FormatInt(length, 10))
+	}
+	r.deadline()
+	r.w.WriteHeader(resp.Status)
+	resp.HeadSent = true
+	if bodiless {
+		return nil
+	}
+	if err := r.body(resp, filter, length < 0); err != nil {
+		r.broken = true
+		return err
+	}
+	for _, f := range resp.Trailer.Fields() {
+		h.Add(http.TrailerPrefix+strings.Clone(f.Name), strings.Clone(f.Value))
+	}
+	return nil
+}
+
+const pieceSize = 32 << 10
+
+// body writes the body; flush sends each piece on its way at once.
+func (r *responder) body(resp *pdk.Response, filter func(piece []byte, last bool) ([]byte, error), flush bool) error {
+	write := func(p []byte, last bool) error {
+		if filter != nil {
+			var err error
+			if p, err = filter(p, last); err != nil {
+				return &proxy.SendError{Upstream: true, Err: err}
+			}
+		}
+		if len(p) == 0 {
+			return nil
+		}
+		r.deadline()
+		n, err := r.w.Write(p)
+		resp.Sent += int64(n)
+		if err == nil && flush && !last {
+			err = r.control.Flush()
+		}
+		if err != nil {
+			return &proxy.SendError{Err: err}
+		}
+		return nil
+	}
+	if resp.Body == nil {
+		if err := write(resp.Buffered, false); err != nil {
+			return err
+		}
+	} else {
+		buf := make([]byte, pieceSize)
+		if flush {
+			if err := r.control.Flush(); err != nil {
+				return &proxy.SendError{Err: err}
+			}
+		}
+		for {
+			n, err := resp.Body.Read(buf)
+			if n > 0 {
+				if err := write(buf[:n], false); err != nil {
+					return err
+				}
+			}
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				return &proxy.SendError{Upstream: true, Err: err}
+			}
+		}
+	}
+	if filter != nil {
+		return write(nil, true)
+	}
+	return nil
+}
+
+func (r *responder) deadline() { _ = r.control.SetWriteDeadline(time.Now().Add(r.e.o.WriteTimeout)) }
+
+// Informational implements proxy.Responder.
+func (r *responder) Informational(status int, header *pdk.Header) error {
+	h := r.w.Header()
+	for _, f := range header.Fields() {
+		if !hop(f.Name) {
+			h.Add(strings.Clone(f.Name), strings.Clone(f.Value))
+		}
+	}
+	r.w.WriteHeader(status)
+	clear(h)
+	return nil
+}
+
+// Hijack implements proxy.Responder.
+func (r *responder) Hijack(*pdk.Exchange) (net.Conn, *bufio.Reader, error) {
+	return nil, nil, errNoHijack
+}

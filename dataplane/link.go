@@ -1,0 +1,91 @@
+package dataplane
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+
+	"github.com/google/uuid"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/controlclient"
+	"github.com/sluice-gateway/sluice/dataplane/internal/diskcache"
+	"github.com/sluice-gateway/sluice/dataplane/internal/pluginhost"
+	"github.com/sluice-gateway/sluice/shared/plugins"
+	"github.com/sluice-gateway/sluice/shared/schema"
+	"github.com/sluice-gateway/sluice/shared/schema/render"
+	"github.com/sluice-gateway/sluice/shared/tlsutil"
+	"github.com/sluice-gateway/sluice/shared/version"
+)
+
+// openClient opens the disk cache and prepares the link to the control plane.
+func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *pluginhost.Host) error {
+	identity, err := d.identity()
+	if err != nil {
+		return err
+	}
+	cache, err := diskcache.Open(filepath.Join(prefix, "cache"))
+	if err != nil {
+		return err
+	}
+	d.onClose(cache.Close)
+	address := d.s.String("cluster_control_plane")
+	name := d.s.String("cluster_server_name")
+	if name == "" {
+		if name, _, err = net.SplitHostPort(address); err != nil {
+			return fmt.Errorf("cluster_control_plane: %w", err)
+		}
+	}
+	known, err := describe(registry)
+	if err != nil {
+		return err
+	}
+	d.client, err = controlclient.New(controlclient.Options{
+		Address: address, TLS: identity.Client(name), NodeID: d.id, BootID: uuid.NewString(), Hostname: d.hostname,
+		Version: version.Sluice(), Labels: d.s.Labels("cluster_dp_labels"), Plugins: known, Applier: d.plans, Cache: cache,
+		Command: func(ctx context.Context, target, name string, arguments json.RawMessage) (any, error) {
+			p := registry.ByName(target)
+			if p == nil {
+				return nil, fmt.Errorf("this node has no plugin %s", target)
+			}
+			return host.Command(ctx, p, name, arguments)
+		},
+		Logger: d.log.Named("dp.controlclient"),
+	})
+	return err
+}
+
+func (d *DataPlane) identity() (*tlsutil.Identity, error) {
+	var texts [3][]byte
+	for i, key := range []string{"cluster_cert", "cluster_cert_key", "cluster_ca_cert"} {
+		var err error
+		if texts[i], err = d.s.PEM(key); err != nil {
+			return nil, err
+		}
+	}
+	if texts[0] == nil || texts[1] == nil {
+		return nil, errors.New("cluster_cert and cluster_cert_key must be set: they are made by the control plane on its first start, in its prefix, or by sluice-controlplane hybrid gen_cert")
+	}
+	id, err := tlsutil.Load(tlsutil.Mode(d.s.String("cluster_mtls")), texts[0], texts[1], texts[2])
+	if err != nil {
+		return nil, fmt.Errorf("cluster_cert: %w", err)
+	}
+	return id, nil
+}
+
+// describe tells the control plane what the node can run.
+func describe(registry *plugins.Registry) ([]controlclient.Plugin, error) {
+	var out []controlclient.Plugin
+	for _, p := range registry.Ordered() {
+		b, err := schema.EncodeJSON(render.Schema(p.Schema))
+		if err != nil {
+			return nil, fmt.Errorf("render schema of %s: %w", p.Name, err)
+		}
+		sum := sha256.Sum256(b)
+		out = append(out, controlclient.Plugin{Name: p.Name, Version: p.Version, SchemaHash: sum[:]})
+	}
+	return out, nil
+}

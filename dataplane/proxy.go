@@ -1,0 +1,265 @@
+package dataplane
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/accesslog"
+	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
+	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
+	"github.com/sluice-gateway/sluice/dataplane/internal/server"
+	"github.com/sluice-gateway/sluice/dataplane/internal/status"
+	"github.com/sluice-gateway/sluice/dataplane/internal/transport"
+	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/tlsutil"
+	"github.com/sluice-gateway/sluice/shared/version"
+)
+
+func (d *DataPlane) openProxy(names *balancer.Balancer) error {
+	pool, requests := d.s.Int("upstream_keepalive_pool_size"), d.s.Int("upstream_keepalive_max_requests")
+	up := transport.New(transport.Options{
+		PoolSize: orNegative(pool), MaxRequests: orNegative(requests), IdleTimeout: orForever(d.s.Duration("upstream_keepalive_idle_timeout")),
+		Logger: d.log.Named("dp.transport"),
+	})
+	d.onClose(up.Close)
+	if target := d.s.Log("proxy_access_log"); !target.Off {
+		if err := os.MkdirAll(filepath.Dir(target.Path), 0o750); err != nil {
+			return fmt.Errorf("proxy_access_log: %w", err)
+		}
+		log, err := accesslog.Open(target.Path)
+		if err != nil {
+			return fmt.Errorf("proxy_access_log: %w", err)
+		}
+		d.access = log
+		d.onClose(func() error { log.Close(); return nil })
+	}
+	trusted, err := networks(d.s.List("trusted_ips"))
+	if err != nil {
+		return err
+	}
+	form, ok := pdk.ParseErrorType(d.s.String("error_default_type"))
+	if !ok {
+		return fmt.Errorf("error_default_type: %q is not known", d.s.String("error_default_type"))
+	}
+	d.proxy = proxy.New(proxy.Options{
+		Plan: d.plans.Current, Balancer: names, Transport: up, Product: "sluice/" + version.Sluice(),
+		TrustedIPs: trusted, RealIPHeader: d.s.String("real_ip_header"), RealIPRecursive: d.s.Bool("real_ip_recursive"),
+		Headers: headers(d.s.List("headers")), UpstreamID: slices.Contains(d.s.List("headers_upstream"), "X-Kong-Request-Id"),
+		AllowDebug: d.s.Bool("allow_debug_header"), ErrorType: form, MaxBody: d.s.Size("nginx_http_client_max_body_size"),
+		AccessLog: d.access, Logger: d.log.Named("dp.proxy"),
+	})
+	return nil
+}
+
+func (d *DataPlane) openServer(prefix string) error {
+	pairs, err := d.certificates(prefix)
+	if err != nil {
+		return err
+	}
+	lowest, highest, err := tlsVersions(d.s.String("ssl_protocols"))
+	if err != nil {
+		return err
+	}
+	d.server, err = server.New(server.Options{
+		Listeners: d.s.Listeners("proxy_listen"), Handler: d.proxy, Certificates: pairs,
+		Certificate: func(hello *tls.ClientHelloInfo) *tls.Certificate { return d.plans.Current().Certificate(hello) },
+		MinTLS:      lowest, MaxTLS: highest, MaxRequests: orNegative(d.s.Int("nginx_http_keepalive_requests")),
+		Logger: d.log.Named("dp.server"),
+	})
+	if err != nil {
+		return err
+	}
+	d.onClose(func() error {
+		// Only a node that never ran has clients that were not drained.
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = d.server.Shutdown(ctx)
+		return nil
+	})
+	return nil
+}
+
+// orNegative turns the setting's 0, which switches off, into what switches off there.
+func orNegative(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+func orForever(d time.Duration) time.Duration {
+	if d == 0 {
+		return 100 * 365 * 24 * time.Hour
+	}
+	return d
+}
+
+// networks reads trusted_ips. Peers on unix sockets have no address: they count as
+// loopback here, which "unix:" trusts.
+func networks(list []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range list {
+		if text == "unix:" {
+			continue
+		}
+		if p, err := netip.ParsePrefix(text); err == nil {
+			out = append(out, p.Masked())
+			continue
+		}
+		a, err := netip.ParseAddr(text)
+		if err != nil {
+			return nil, fmt.Errorf("trusted_ips: %w", err)
+		}
+		out = append(out, netip.PrefixFrom(a, a.BitLen()))
+	}
+	return out, nil
+}
+
+// headers reads the setting of the same name.
+func headers(list []string) proxy.Headers {
+	var h proxy.Headers
+	for _, name := range list {
+		switch strings.ToLower(name) {
+		case "off":
+			return proxy.Headers{}
+		case "server_tokens":
+			h.Server, h.Via = true, true
+		case "latency_tokens":
+			h.ProxyLatency, h.UpstreamLatency, h.ResponseLatency = true, true, true
+		case "server":
+			h.Server = true
+		case "via":
+			h.Via = true
+		case "x-kong-proxy-latency":
+			h.ProxyLatency = true
+		case "x-kong-upstream-latency":
+			h.UpstreamLatency = true
+		case "x-kong-response-latency":
+			h.ResponseLatency = true
+		case "x-kong-upstream-status":
+			h.UpstreamStatus = true
+		case "x-kong-request-id":
+			h.RequestID = true
+		case "x-sluice-revision":
+			h.Revision = true
+		}
+	}
+	return h
+}
+
+// certificates are those for names that no SNI has: ssl_cert, else one that is made
+// once in the prefix.
+func (d *DataPlane) certificates(prefix string) ([]tls.Certificate, error) {
+	certs, err := d.s.PEMs("ssl_cert")
+	if err != nil {
+		return nil, err
+	}
+	keys, err := d.s.PEMs("ssl_cert_key")
+	if err != nil {
+		return nil, err
+	}
+	if len(certs) == 0 {
+		pair, err := defaultCertificate(filepath.Join(prefix, "ssl"))
+		if err != nil {
+			return nil, err
+		}
+		return []tls.Certificate{pair}, nil
+	}
+	if len(certs) != len(keys) {
+		return nil, fmt.Errorf("ssl_cert_key: has %d keys for %d certificates of ssl_cert", len(keys), len(certs))
+	}
+	out := make([]tls.Certificate, len(certs))
+	for i := range certs {
+		if out[i], err = tls.X509KeyPair(certs[i], keys[i]); err != nil {
+			return nil, fmt.Errorf("ssl_cert: certificate %d: %w", i+1, err)
+		}
+	}
+	return out, nil
+}
+
+func defaultCertificate(dir string) (tls.Certificate, error) {
+	certFile, keyFile := filepath.Join(dir, "default.crt"), filepath.Join(dir, "default.key")
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err == nil {
+		return pair, nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return tls.Certificate{}, fmt.Errorf("read default certificate: %w", err)
+	}
+	cert, key, err := tlsutil.Generate("localhost", 20*365*24*time.Hour, time.Now())
+	if err != nil {
+		return tls.Certificate{}, fmt.Errorf("make default certificate: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return tls.Certificate{}, fmt.Errorf("make default certificate: %w", err)
+	}
+	if err := tlsutil.WritePair(certFile, keyFile, cert, key); err != nil {
+		return tls.Certificate{}, err
+	}
+	return tls.X509KeyPair(cert, key)
+}
+
+// tlsVersions reads ssl_protocols.
+func tlsVersions(text string) (lowest, highest uint16, err error) {
+	known := map[string]uint16{"tlsv1.1": tls.VersionTLS11, "tlsv1.2": tls.VersionTLS12, "tlsv1.3": tls.VersionTLS13}
+	for _, name := range strings.Fields(text) {
+		v, ok := known[strings.ToLower(name)]
+		if !ok {
+			return 0, 0, fmt.Errorf("ssl_protocols: %q is not a version from TLSv1.1 to TLSv1.3", name)
+		}
+		if lowest == 0 || v < lowest {
+			lowest = v
+		}
+		highest = max(highest, v)
+	}
+	if lowest == 0 {
+		return 0, 0, errors.New("ssl_protocols: names no version")
+	}
+	return lowest, highest, nil
+}
+
+func (d *DataPlane) openStatus() error {
+	d.status = status.New(status.Options{NodeID: d.id, Hostname: d.hostname, Version: version.Sluice(), Facts: d.facts})
+	for _, l := range d.s.Listeners("status_listen") {
+		on, err := net.Listen(l.Network, l.Address)
+		if err != nil {
+			return fmt.Errorf("status_listen: %w", err)
+		}
+		d.onClose(func() error { _ = on.Close(); return nil })
+		if l.TLS {
+			pairs, err := d.certificates(d.s.Path("prefix"))
+			if err != nil {
+				return err
+			}
+			on = tls.NewListener(on, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: pairs})
+		}
+		d.statusOn = append(d.statusOn, on)
+	}
+	return nil
+}
+
+// facts for the status API.
+func (d *DataPlane) facts() status.Facts {
+	f, p := d.client.Facts(), d.plans.Current()
+	counts := &d.proxy.Counts
+	out := status.Facts{
+		Position: f.Position, Head: f.Head, Source: f.Source, AppliedAt: f.AppliedAt,
+		Connected: f.Connected, ControlError: f.ControlError, CacheError: f.CacheError,
+		Refused: f.Refused, Reasons: f.Reasons,
+		Requests: counts.Requests.Load(), Active: counts.Active.Load(), Panics: counts.Panics.Load(),
+		Connections: d.server.Connections(), Routes: p.Routes(), Entities: p.Entities(),
+	}
+	if f.Held != "" {
+		out.ControlError = f.Held
+	}
+	return out
+}
