@@ -1,3 +1,13 @@
+// Package catalog is the one write path of the configuration. It owns what makes an
+// entity acceptable beyond its bytes: the schema's judgement, a plugin config that a
+// data plane can load, references that lead somewhere, unique values, what goes along
+// when something is deleted, and when an entity ends. Everything of one request is one
+// transaction of the store, which computes the change set from it. It refuses to know
+// HTTP: requests and answers are objects, refusals are *Error and *schema.Violation.
+//
+// Indexes are named after the kind and field, such as "services.name". Keys of kinds
+// that belong to a workspace begin with the workspace, which is empty for the default
+// one, and a slash.
 package catalog
 
 import (
@@ -11,7 +21,9 @@ import (
 // Key finds one entity: by primary key when ID is set, else by the endpoint key.
 type Key struct {
 	ID string
-	// Value of the schema's EndpointKey.
+	// Value of the schema's EndpointKey. In a Scope it may also be what is unique there:
+	// a target of an upstream, a group of a consumer. For certificates it is the name
+	// of one of their snis.
 	Value string
 }
 
@@ -48,21 +60,27 @@ type Written struct {
 }
 
 // API is what the Admin API needs of a Catalog. Results are complete objects, nulls
-// included, processed for reading. Errors: *schema.Violation, *Error, ErrNotFound.
+// included, processed for reading. Errors: *schema.Violation, *Error, ErrNotFound (which
+// an *Error with CodeNotFound is, too) and those of the store.
 type API interface {
 	Insert(ctx context.Context, def *entity.Def, in schema.Object) (Written, error)
 	Get(ctx context.Context, def *entity.Def, key Key, scope Scope) (schema.Object, error)
+	// Find returns the entity with a value in a unique field, such as custom_id.
+	Find(ctx context.Context, def *entity.Def, field, value string) (schema.Object, error)
 	List(ctx context.Context, def *entity.Def, o ListOptions) (Page, error)
 	// Update merges in into the stored entity.
 	Update(ctx context.Context, def *entity.Def, key Key, scope Scope, in schema.Object) (Written, error)
 	// Upsert replaces the entity, or makes it with that key.
 	Upsert(ctx context.Context, def *entity.Def, key Key, scope Scope, in schema.Object) (Written, error)
-	// Delete removes an entity; deleting what is not there is no error.
+	// Delete removes an entity and what goes along with it. Deleting what is not there
+	// is no error, but in a scope it is ErrNotFound.
 	Delete(ctx context.Context, def *entity.Def, key Key, scope Scope) (Written, error)
 	// Validate checks without storing and without looking at references.
 	Validate(def *entity.Def, in schema.Object) error
 	// Replace makes the whole configuration equal to the entities given by kind, in
-	// one change set. Entities have been processed for Insert by it.
+	// one change set. It processes the entities; references may lead by name to others of
+	// them, ids that are missing are made from what names an entity. Those that are
+	// refused come as a *ReplaceError.
 	Replace(ctx context.Context, entities map[string][]schema.Object) (store.Position, error)
 	// Tagged lists (entity_name, entity_id, tag) rows, of one tag or of all ("").
 	Tagged(ctx context.Context, tag string, size int, offset string) (Page, error)

@@ -1,0 +1,119 @@
+package catalog
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/sluice-gateway/sluice/controlplane/internal/store"
+	"github.com/sluice-gateway/sluice/shared/schema"
+)
+
+const (
+	// defaultWorkspace is in front of the keys of the default workspace: nothing.
+	defaultWorkspace = ""
+	// allWorkspaces is in front of the keys that workspaces share.
+	allWorkspaces = "*"
+	// longest value that is its own key; longer ones are hashed.
+	longestKey = 512
+)
+
+// indexKey makes the key of a value.
+func indexKey(workspace, value string) string {
+	if len(value) > longestKey {
+		sum := sha256.Sum256([]byte(value))
+		return workspace + "#" + hex.EncodeToString(sum[:])
+	}
+	return workspace + "/" + value
+}
+
+func (u *uniqueField) key(value string) string {
+	if u.everywhere {
+		return indexKey(allWorkspaces, value)
+	}
+	return indexKey(defaultWorkspace, value)
+}
+
+// uniqueValue returns what is indexed of a unique field, "" for null.
+func uniqueValue(o schema.Object, field string) string {
+	switch v := o[field].(type) {
+	case nil:
+		return ""
+	case string:
+		return v
+	case schema.Object:
+		return refID(o, field)
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// tupleKey makes the key of the fields that are unique together. Nulls are values.
+func (k *kind) tupleKey(o schema.Object) (string, error) {
+	parts := make([]any, len(k.tuple))
+	for i, name := range k.tuple {
+		parts[i] = o[name]
+		if _, ok := o[name].(schema.Object); ok {
+			parts[i] = refID(o, name)
+		}
+	}
+	b, err := schema.EncodeJSON(parts)
+	if err != nil {
+		return "", fmt.Errorf("index %s: %w", k.tupleIndex, err)
+	}
+	workspace := defaultWorkspace
+	if !k.schema.Workspaceable {
+		workspace = allWorkspaces
+	}
+	return indexKey(workspace, string(b)), nil
+}
+
+func tagIndex(kind string) string { return kind + ".tags" }
+
+// taggedIndex holds under an empty key all entities that have tags.
+func taggedIndex(kind string) string { return kind + ".tagged" }
+
+// expiryIndex holds under an empty key all entities that end some time.
+func expiryIndex(kind string) string { return kind + "." + schema.ExpiresAt }
+
+// indexes returns the index entries of a processed entity.
+func (k *kind) indexes(o schema.Object) ([]store.Index, error) {
+	out := make([]store.Index, 0, 8)
+	for i := range k.uniques {
+		if v := uniqueValue(o, k.uniques[i].name); v != "" {
+			out = append(out, store.Index{Name: k.uniques[i].index, Key: k.uniques[i].key(v), Exclusive: true})
+		}
+	}
+	if k.tuple != nil {
+		key, err := k.tupleKey(o)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, store.Index{Name: k.tupleIndex, Key: key, Exclusive: true})
+	}
+	for i := range k.foreign {
+		if id := refID(o, k.foreign[i].field); id != "" {
+			out = append(out, store.Index{Name: k.foreign[i].index, Key: id})
+		}
+	}
+	for _, path := range k.softFields {
+		list, _ := schema.Get(o, path).([]any)
+		for _, v := range list {
+			if id, ok := v.(string); ok {
+				out = append(out, store.Index{Name: k.name + "." + path, Key: id})
+			}
+		}
+	}
+	if tags, _ := o[fieldTags].([]any); k.tagged && len(tags) > 0 {
+		out = append(out, store.Index{Name: taggedIndex(k.name), Key: indexKey(defaultWorkspace, "")})
+		for _, v := range tags {
+			if tag, ok := v.(string); ok {
+				out = append(out, store.Index{Name: tagIndex(k.name), Key: indexKey(defaultWorkspace, tag)})
+			}
+		}
+	}
+	if k.schema.TTL && o[schema.ExpiresAt] != nil {
+		out = append(out, store.Index{Name: expiryIndex(k.name)})
+	}
+	return out, nil
+}

@@ -1,0 +1,405 @@
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/sluice-gateway/sluice/controlplane/internal/store"
+	"github.com/sluice-gateway/sluice/shared/schema"
+)
+
+// space is in front of the names that ids are made from.
+var space = uuid.MustParse("a2f5c5e1-6d1c-4c6f-9a52-6a9f0d6e3b11") //nolint:gochecknoglobals // a constant
+
+// Replace implements API.
+func (c *Catalog) Replace(ctx context.Context, entities map[string][]schema.Object) (store.Position, error) {
+	for name := range entities {
+		if k := c.byName[name]; k == nil || k.local {
+			return store.Position{}, fmt.Errorf("kind %s can't be declared", name)
+		}
+	}
+	return c.o.Store.Update(ctx, store.Info{Summary: "replace the configuration", RemovalIntended: true}, func(tx store.WriteTx) error {
+		r := &replacing{c: c, tx: tx, ids: map[string]map[string]string{}, made: map[string]map[string]schema.Object{}}
+		for _, k := range c.kinds {
+			if !k.local {
+				r.identify(k, entities[k.name])
+			}
+		}
+		for _, k := range c.kinds {
+			if k.local {
+				continue
+			}
+			for i, in := range entities[k.name] {
+				if err := r.process(k, i, in); err != nil {
+					return err
+				}
+			}
+		}
+		if len(r.failures) > 0 {
+			return &ReplaceError{Failures: r.failures}
+		}
+		return r.write()
+	})
+}
+
+// replacing is one Replace.
+type replacing struct {
+	c  *Catalog
+	tx store.WriteTx
+	// ids of declared entities: by kind, then by their unique values and themselves.
+	ids map[string]map[string]string
+	// given ids by kind and index.
+	given    map[string][]string
+	made     map[string]map[string]schema.Object // by kind and id
+	failures []Failure
+}
+
+func (r *replacing) fail(k *kind, i int, in schema.Object, err error) {
+	r.failures = append(r.failures, Failure{Kind: k.name, Index: i, Entity: in, Err: err})
+}
+
+// identify gives each entity its id: the one that it says, the one that the store has for
+// its name, or one made from its name. What has none gets it in process.
+func (r *replacing) identify(k *kind, list []schema.Object) {
+	if r.given == nil {
+		r.given = map[string][]string{}
+	}
+	ids := map[string]string{}
+	r.ids[k.name] = ids
+	r.given[k.name] = make([]string, len(list))
+	for i, in := range list {
+		id, _ := in[k.pk].(string)
+		for j := range k.uniques {
+			if id != "" {
+				break
+			}
+			u := &k.uniques[j]
+			value, ok := in[u.name].(string)
+			if !ok || value == "" {
+				continue
+			}
+			if stored, err := r.tx.Lookup(u.index, u.key(value)); err == nil {
+				id = stored
+			} else if u.name == k.schema.EndpointKey {
+				id = made(k, value)
+			}
+		}
+		r.given[k.name][i] = id
+		if id == "" {
+			continue
+		}
+		ids[id] = id
+		for j := range k.uniques {
+			if value, ok := in[k.uniques[j].name].(string); ok && value != "" {
+				ids[k.uniques[j].name+"\x00"+value] = id
+			}
+		}
+	}
+}
+
+// made makes an id from what names an entity: the same document gives the same ids.
+func made(k *kind, name string) string {
+	return uuid.NewSHA1(space, []byte(k.name+"\x00"+name)).String()
+}
+
+// resolve finds what a reference leads to among the declared entities.
+func (r *replacing) resolve(target *kind, ref any) (id string, ok bool) {
+	ids := r.ids[target.name]
+	switch ref := ref.(type) {
+	case string:
+		if id, ok = ids[ref]; ok {
+			return id, true
+		}
+		id, ok = ids[target.schema.EndpointKey+"\x00"+ref]
+		return id, ok
+	case schema.Object:
+		if id, given := ref["id"].(string); given {
+			_, ok = ids[id]
+			return id, ok
+		}
+		for i := range target.uniques {
+			if value, given := ref[target.uniques[i].name].(string); given {
+				id, ok = ids[target.uniques[i].name+"\x00"+value]
+				return id, ok
+			}
+		}
+	}
+	return "", false
+}
+
+// process checks and completes one entity. Its error is the store's.
+func (r *replacing) process(k *kind, i int, given schema.Object) error {
+	in := schema.Clone(given)
+	var missing unresolved
+	for _, f := range k.foreign {
+		ref := in[f.field]
+		if ref == nil {
+			continue
+		}
+		id, ok := r.resolve(f.target, ref)
+		switch {
+		case ok:
+			in[f.field] = schema.Object{"id": id}
+		case id != "":
+			r.fail(k, i, given, foreignKeyViolation(f.field, f.target.name, id))
+			return nil
+		default:
+			member, value := describe(f.target, ref)
+			missing.add(f.field, member, value, f.target.name)
+		}
+	}
+	if err := missing.err(); err != nil {
+		r.fail(k, i, given, err)
+		return nil
+	}
+	id := r.given[k.name][i]
+	if id == "" {
+		var err error
+		if id, err = r.nameless(k, i, in); err != nil {
+			return err
+		}
+	}
+	in[k.pk] = id
+	stored, err := k.load(r.tx, id)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	o, err := k.schema.Process(in, schema.Declare, stored)
+	if err == nil {
+		err = r.c.check(k, o)
+	}
+	if err == nil {
+		err = r.unique(k, o)
+	}
+	if err != nil {
+		r.fail(k, i, given, err)
+		return nil
+	}
+	return r.add(k, id, o)
+}
+
+func describe(target *kind, ref any) (member, value string) {
+	if o, ok := ref.(schema.Object); ok {
+		for i := range target.uniques {
+			if v, given := o[target.uniques[i].name].(string); given {
+				return target.uniques[i].name, v
+			}
+		}
+		return "id", ""
+	}
+	name := target.schema.EndpointKey
+	if name == "" {
+		name = "id"
+	}
+	return name, fmt.Sprint(ref)
+}
+
+// nameless makes an id for what has no name: from the fields that are unique together,
+// as the store knows it, else from everything that it says and how often that was said.
+func (r *replacing) nameless(k *kind, i int, in schema.Object) (string, error) {
+	var name string
+	if k.tuple != nil {
+		key, err := k.tupleKey(in)
+		if err != nil {
+			return "", err
+		}
+		if stored, err := r.tx.Lookup(k.tupleIndex, key); err == nil && r.made[k.name][stored] == nil {
+			return stored, nil
+		}
+		name = "tuple\x00" + key
+	} else {
+		b, err := schema.EncodeJSON(in)
+		if err != nil {
+			r.fail(k, i, in, err)
+			return uuid.NewString(), nil
+		}
+		name = "body\x00" + string(b)
+	}
+	for n := 0; ; n++ {
+		if id := made(k, fmt.Sprintf("%s\x00%d", name, n)); r.made[k.name][id] == nil {
+			return id, nil
+		}
+	}
+}
+
+// unique refuses values that another declared entity has.
+func (r *replacing) unique(k *kind, o schema.Object) error {
+	ids := r.ids[k.name]
+	id := k.id(o)
+	if r.made[k.name][id] != nil {
+		return declaredTwice(k, k.pk, id)
+	}
+	for i := range k.uniques {
+		u := &k.uniques[i]
+		value := uniqueValue(o, u.name)
+		if value == "" {
+			continue
+		}
+		key := "seen\x00" + u.name + "\x00" + value
+		if _, twice := ids[key]; twice {
+			return declaredTwice(k, u.name, value)
+		}
+		ids[key] = id
+	}
+	if k.tuple != nil {
+		tuple, err := k.tupleKey(o)
+		if err != nil {
+			return err
+		}
+		if _, twice := ids["seen\x00\x00"+tuple]; twice {
+			fields := schema.Object{}
+			for _, name := range k.tuple {
+				fields[name] = o[name]
+			}
+			return uniqueViolation(fields)
+		}
+		ids["seen\x00\x00"+tuple] = id
+	}
+	return nil
+}
+
+func declaredTwice(k *kind, field, value string) error {
+	return &Error{
+		CodeUniqueViolation, "unique constraint violation",
+		fmt.Sprintf("uniqueness violation: '%s' entity with %s set to '%s' already declared", k.name, field, value),
+		schema.Object{field: value},
+	}
+}
+
+func (r *replacing) add(k *kind, id string, o schema.Object) error {
+	if r.made[k.name] == nil {
+		r.made[k.name] = map[string]schema.Object{}
+	}
+	r.made[k.name][id] = o
+	names, ok := o[fieldSNIs].([]any)
+	if k.name != kindCertificates || !ok {
+		return nil
+	}
+	// The names of a certificate are entities of their own, which may be declared too.
+	snis := r.c.byName[kindSNIs]
+	for _, n := range names {
+		name, _ := n.(string)
+		if _, declared := r.ids[snis.name]["name\x00"+name]; declared {
+			continue
+		}
+		id := made(snis, name)
+		if stored, err := r.tx.Lookup(snis.name+".name", snis.unique("name").key(name)); err == nil {
+			id = stored
+		}
+		stored, err := snis.load(r.tx, id)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		s, err := snis.schema.Process(schema.Object{"id": id, "name": name, "certificate": schema.Object{"id": k.id(o)}}, schema.Declare, stored)
+		if err != nil {
+			return err
+		}
+		if err := r.unique(snis, s); err != nil {
+			r.fail(k, 0, o, err)
+			continue
+		}
+		if err := r.add(snis, id, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write makes the store equal to what was declared, and touches nothing that is the same.
+func (r *replacing) write() error {
+	type change struct {
+		k *kind
+		o schema.Object
+	}
+	var puts []change
+	for _, k := range r.c.kinds {
+		if k.local {
+			continue
+		}
+		var gone []string
+		same := map[string]bool{}
+		want := r.made[k.name]
+		var listErr error
+		if err := r.tx.List(k.name, "", everything, func(id string, body []byte) bool {
+			o, ok := want[id]
+			if !ok {
+				gone = append(gone, id)
+				return true
+			}
+			b, err := k.schema.Encode(o)
+			if err != nil {
+				listErr = err
+				return false
+			}
+			same[id] = bytes.Equal(b, body)
+			return true
+		}); err != nil || listErr != nil {
+			return errors.Join(err, listErr)
+		}
+		for _, id := range gone {
+			if err := r.tx.Delete(k.name, id); err != nil {
+				return err
+			}
+		}
+		ids := make([]string, 0, len(want))
+		for id := range want {
+			if !same[id] {
+				ids = append(ids, id)
+			}
+		}
+		slices.Sort(ids)
+		for _, id := range ids {
+			puts = append(puts, change{k, want[id]})
+		}
+	}
+	for i := 0; i < len(puts); i++ { // puts grows
+		p := puts[i]
+		for {
+			err := p.k.put(r.tx, p.o)
+			var refused *Error
+			if err == nil {
+				break
+			}
+			if !errors.As(err, &refused) {
+				return err
+			}
+			// Another entity has a value in the store that it gives up: it makes room
+			// and is put behind the others.
+			other, ok := r.holder(p.k, p.o)
+			if !ok {
+				return err
+			}
+			if err := r.tx.Delete(p.k.name, other); err != nil {
+				return err
+			}
+			puts = append(puts, change{p.k, r.made[p.k.name][other]})
+		}
+	}
+	return nil
+}
+
+// holder returns another entity that has one of the unique values of o in the store.
+func (r *replacing) holder(k *kind, o schema.Object) (string, bool) {
+	id := k.id(o)
+	for i := range k.uniques {
+		u := &k.uniques[i]
+		if v := uniqueValue(o, u.name); v != "" {
+			if other, err := r.tx.Lookup(u.index, u.key(v)); err == nil && other != id {
+				return other, r.made[k.name][other] != nil
+			}
+		}
+	}
+	if k.tuple != nil {
+		if key, err := k.tupleKey(o); err == nil {
+			if other, err := r.tx.Lookup(k.tupleIndex, key); err == nil && other != id {
+				return other, r.made[k.name][other] != nil
+			}
+		}
+	}
+	return "", false
+}
