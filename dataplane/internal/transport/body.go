@@ -59,9 +59,9 @@ func (s *stored) Release() {
 	storedBodies.Put(s)
 }
 
-// prepareBody reads the body into memory or a file when the call wants that, and
-// makes a stored one start again.
-func prepareBody(x *pdk.Exchange, c *Call, o *Options) *Error {
+// prepareBody reads the body into memory or a file when buffer says so, and makes a
+// stored one start again.
+func prepareBody(x *pdk.Exchange, c *Call, buffer bool, o *Options) *Error {
 	r := &x.Request
 	if r.Buffered != nil {
 		if c.MaxBody > 0 && int64(len(r.Buffered)) > c.MaxBody {
@@ -79,7 +79,7 @@ func prepareBody(x *pdk.Exchange, c *Call, o *Options) *Error {
 	if c.MaxBody > 0 && r.ContentLength > c.MaxBody {
 		return &Error{Kind: ErrBodyTooLarge, Err: errTooLarge}
 	}
-	if !c.BufferRequest {
+	if !buffer {
 		return nil
 	}
 	s := storedBodies.Get().(*stored) //nolint:forcetypeassert // the pool holds nothing else
@@ -163,9 +163,10 @@ func (s *stored) spill(p []byte, dir string) error {
 	return nil
 }
 
+// bodyError is the fault of a request body that could not be read.
 func bodyError(err error) *Error {
 	kind := ErrRequestBody
-	if errors.Is(err, message.ErrTooLarge) {
+	if errors.Is(err, message.ErrTooLarge) || errors.Is(err, pdk.ErrBodyTooLarge) || errors.Is(err, errTooLarge) {
 		kind = ErrBodyTooLarge
 	}
 	return &Error{Kind: kind, BodyTaken: true, Err: fmt.Errorf("read request body: %w", err)}

@@ -18,18 +18,20 @@ type conn struct {
 
 	requests  int
 	idleSince time.Time
-	readBy    deadline
-	writeBy   deadline
+	readBy    rawio.Deadline
+	writeBy   rawio.Deadline
 
 	// What exchange does, see there.
-	loop  func(fd uintptr) bool
-	phase uint8
-	out   []byte
-	in    []byte
-	n     int
-	err   error
-	peek  func(fd uintptr) bool
-	gone  bool
+	loop   func(fd uintptr) bool
+	phase  uint8
+	reused bool
+	out    []byte
+	in     []byte
+	n      int
+	err    error
+	shove  func(fd uintptr) bool
+	peek   func(fd uintptr)
+	gone   bool
 }
 
 // Phases of exchange.
@@ -46,6 +48,7 @@ func newConn(e *Endpoint, c, below net.Conn) *conn {
 		cn.below = rawio.Of(below)
 	}
 	cn.loop = cn.step
+	cn.shove = cn.once
 	cn.peek = cn.look
 	return cn
 }
@@ -62,17 +65,16 @@ func (c *conn) dead() bool {
 	if raw == nil {
 		return false
 	}
-	if raw.Control(func(fd uintptr) { c.look(fd) }) != nil {
+	if raw.Control(c.peek) != nil {
 		return true
 	}
 	return c.gone
 }
 
-func (c *conn) look(fd uintptr) bool {
+func (c *conn) look(fd uintptr) {
 	n, err := rawio.Peek(fd)
 	// Below TLS there may be a record that is not for us, such as a session ticket.
 	c.gone = err != rawio.ErrAgain && (err != nil || n == 0 || c.raw != nil) //nolint:errorlint // returned bare
-	return true
 }
 
 // errGone says that the connection was closed while it was idle.
@@ -84,11 +86,12 @@ func (*closedError) Error() string { return "connection was closed by the upstre
 
 // exchange writes out and waits for the first bytes of the answer. It returns how
 // many bytes of out were written: fewer than all, without an error, when the socket
-// did not take them, and then nothing was read.
-func (c *conn) exchange(out, in []byte, check bool) (sent, n int, err error) {
+// did not take them, and then nothing was read. A connection that was used before is
+// looked at first.
+func (c *conn) exchange(out, in []byte, reused bool) (sent, n int, err error) {
 	c.out, c.in, c.n, c.err = out, in, 0, nil
 	c.phase = phaseWrite
-	if check {
+	if c.reused = reused; reused {
 		c.phase = phaseCheck
 	}
 	if err := c.raw.Read(c.loop); err != nil && c.err == nil {
@@ -124,8 +127,10 @@ func (c *conn) step(fd uintptr) bool {
 			c.phase = phaseBlocked
 			return true
 		}
-		c.phase = phaseRead
-		return false
+		if c.phase = phaseRead; c.reused {
+			return false
+		}
+		// A new peer may have spoken first, and its edge is gone.
 	}
 	n, err := rawio.Read(fd, c.in)
 	switch {
@@ -140,44 +145,39 @@ func (c *conn) step(fd uintptr) bool {
 	return true
 }
 
-// deadline remembers what a connection's deadline was set to, so that it is set
-// again only when it is far off.
-type deadline struct {
-	at  time.Time
-	set bool
+// push writes what the socket takes at once.
+func (c *conn) push(p []byte) (int, error) {
+	c.out, c.err = p, nil
+	if err := c.raw.Write(c.shove); err != nil && c.err == nil {
+		c.err = err
+	}
+	n, err := len(p)-len(c.out), c.err
+	c.out, c.err = nil, nil
+	return n, err
 }
 
-// due returns whether a deadline has to be set for a timeout that starts now, and to
-// what. Long timeouts may be an eighth longer.
-func (d *deadline) due(now time.Time, timeout time.Duration) (time.Time, bool) {
-	if timeout <= 0 {
-		if !d.set {
-			return time.Time{}, false
-		}
-		*d = deadline{}
-		return time.Time{}, true
-	}
-	slack := time.Duration(0)
-	if timeout >= 5*time.Second {
-		slack = timeout / 8
-	}
-	if d.set {
-		if left := d.at.Sub(now); left >= timeout && left <= timeout+slack {
-			return time.Time{}, false
+func (c *conn) once(fd uintptr) bool {
+	for len(c.out) > 0 {
+		n, err := rawio.Write(fd, c.out)
+		c.out = c.out[n:]
+		if err != nil {
+			if err != rawio.ErrAgain { //nolint:errorlint // returned bare
+				c.err = err
+			}
+			break
 		}
 	}
-	d.at, d.set = now.Add(timeout+slack), true
-	return d.at, true
+	return true
 }
 
 func (c *conn) armRead(now time.Time, timeout time.Duration) {
-	if at, ok := c.readBy.due(now, timeout); ok {
+	if at, ok := c.readBy.Due(now, timeout); ok {
 		_ = c.SetReadDeadline(at)
 	}
 }
 
 func (c *conn) armWrite(now time.Time, timeout time.Duration) {
-	if at, ok := c.writeBy.due(now, timeout); ok {
+	if at, ok := c.writeBy.Due(now, timeout); ok {
 		_ = c.SetWriteDeadline(at)
 	}
 }

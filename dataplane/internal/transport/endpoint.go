@@ -60,33 +60,35 @@ func (e *Endpoint) RoundTrip(x *pdk.Exchange, c *Call) *Error {
 	if e.forgotten.Load() {
 		e.transport.remember(e)
 	}
-	if err := prepareBody(x, c, &e.transport.options); err != nil {
+	// HTTP/2 sends and receives at the same time. A client's connection that speaks
+	// HTTP/1 can't be read from beside that.
+	buffer := c.BufferRequest || e.http2 != nil && x.Request.Proto < 20
+	if err := prepareBody(x, c, buffer, &e.transport.options); err != nil {
 		return err
 	}
 	if e.http2 != nil {
 		return e.http2.roundTrip(x, c)
 	}
-	fresh := false
-	for {
+	t := e.transport.trips.Get().(*trip) //nolint:forcetypeassert // the pool holds nothing else
+	if err := t.prepare(e, x, c); err != nil {
+		t.free()
+		return err
+	}
+	for fresh := false; ; fresh = true {
 		cn, reused, err := e.take(c.Timeouts.Connect, fresh)
 		if err != nil {
+			t.free()
 			return err
 		}
-		t := e.transport.trips.Get().(*trip) //nolint:forcetypeassert // the pool holds nothing else
-		err = t.run(e, cn, reused, x, c)
-		if err == nil {
+		if err = t.run(cn, reused, x, c); err == nil {
 			x.OnRelease(t)
 			return nil
 		}
-		silent := t.silent
-		t.fail()
-		if !reused || fresh || !silent || err.BodyTaken || err.Kind == ErrReadTimeout || err.Kind == ErrWriteTimeout {
+		t.abandon(x)
+		if !reused || !t.stale(err) || err.Sent && !repeatable(x.Upstream.Method) {
+			t.free()
 			return err
 		}
-		if err.Sent && !repeatable(x.Upstream.Method) {
-			return err
-		}
-		fresh = true
 	}
 }
 

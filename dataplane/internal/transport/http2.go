@@ -4,12 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +21,8 @@ import (
 type http2Client struct {
 	e  *Endpoint
 	rt *http.Transport
+	// opening counts dials that have not ended.
+	opening atomic.Int32
 }
 
 func newHTTP2Client(e *Endpoint) *http2Client {
@@ -35,115 +36,132 @@ func newHTTP2Client(e *Endpoint) *http2Client {
 	h := &http2Client{e: e}
 	h.rt = &http.Transport{
 		Protocols: &p, DisableCompression: true, IdleConnTimeout: o.IdleTimeout,
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		MaxResponseHeaderBytes: int64(o.MaxHead),
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return o.Dial(ctx, e.key.Network, e.key.Address)
+			return h.dial(ctx)
 		},
-	}
-	if e.key.TLS {
-		h.rt.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			nc, err := o.Dial(ctx, e.key.Network, e.key.Address)
-			if err != nil {
-				return nil, err
-			}
-			tc := tls.Client(nc, e.clientConfig())
-			if err := tc.HandshakeContext(ctx); err != nil {
-				_ = nc.Close()
-				return nil, &handshakeError{err}
-			}
-			if tc.ConnectionState().NegotiatedProtocol != "h2" {
-				_ = nc.Close()
-				return nil, &handshakeError{errors.New("upstream does not speak HTTP/2")}
-			}
-			return tc, nil
-		}
+		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return h.dialTLS(ctx)
+		},
 	}
 	return h
 }
 
-type handshakeError struct{ err error }
+// connectTimeout is the key of a request's timeout in its context: the client dials
+// in a goroutine of its own.
+type connectTimeout struct{}
 
-func (h *handshakeError) Error() string { return h.err.Error() }
+// dialFault is an Error on its way through the client.
+type dialFault struct{ fault *Error }
+
+func (d *dialFault) Error() string { return d.fault.Error() }
 
 // Unwrap returns the cause.
-func (h *handshakeError) Unwrap() error { return h.err }
+func (d *dialFault) Unwrap() error { return d.fault.Err }
+
+func (h *http2Client) dial(ctx context.Context) (net.Conn, error) {
+	h.opening.Add(1)
+	defer h.opening.Add(-1)
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	nc, err := h.e.transport.options.Dial(ctx, h.e.key.Network, h.e.key.Address)
+	if err != nil {
+		return nil, &dialFault{dialError(ErrConnect, err)}
+	}
+	return nc, nil
+}
+
+func (h *http2Client) dialTLS(ctx context.Context) (net.Conn, error) {
+	h.opening.Add(1)
+	defer h.opening.Add(-1)
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	nc, err := h.e.transport.options.Dial(ctx, h.e.key.Network, h.e.key.Address)
+	if err != nil {
+		return nil, &dialFault{dialError(ErrConnect, err)}
+	}
+	tc := tls.Client(nc, h.e.clientConfig())
+	if err := tc.HandshakeContext(ctx); err != nil {
+		_ = nc.Close()
+		return nil, &dialFault{dialError(ErrTLS, err)}
+	}
+	if p := tc.ConnectionState().NegotiatedProtocol; p != "h2" {
+		_ = nc.Close()
+		return nil, &dialFault{&Error{Kind: ErrTLS, Err: fmt.Errorf("upstream does not speak HTTP/2 (ALPN %q)", p)}}
+	}
+	return tc, nil
+}
+
+// bounded gives a dial its request's connect timeout.
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d, ok := ctx.Value(connectTimeout{}).(time.Duration); ok && d > 0 {
+		return context.WithTimeout(ctx, d)
+	}
+	return ctx, func() {}
+}
 
 func (h *http2Client) close() { h.rt.CloseIdleConnections() }
 
-// call is one request on its way.
-type call2 struct {
-	cancel  context.CancelCauseFunc
-	body    *body2
-	in      io.ReadCloser
-	resp    *http.Response
-	trailer *pdk.Header
-	idle    *time.Timer
-	read    time.Duration
-	done    bool
-}
-
-var errSilence = errors.New("upstream is silent")
-
 func (h *http2Client) roundTrip(x *pdk.Exchange, c *Call) *Error {
-	ctx, cancel := context.WithCancelCause(h.e.transport.context)
-	call := &call2{cancel: cancel, read: c.Timeouts.Read, trailer: &x.Response.Trailer}
-	req, err := h.request(ctx, x, call)
+	s := newStream(h, x, c)
+	ctx := context.WithValue(context.Background(), connectTimeout{}, c.Timeouts.Connect)
+	ctx, s.cancel = context.WithCancelCause(ctx)
+	req, err := h.request(x)
 	if err != nil {
-		cancel(nil)
+		s.cancel(nil)
 		return &Error{Kind: ErrRequest, Err: err}
 	}
-	limit := c.Timeouts.Connect + c.Timeouts.Read
-	if c.Timeouts.Read > 0 {
-		call.idle = time.AfterFunc(limit, func() { cancel(errSilence) })
+	if s.body != nil {
+		req.Body, req.ContentLength = s.body, s.length
 	}
-	resp, err := h.rt.RoundTrip(req)
+	req = req.WithContext(s.trace(ctx, c))
+	resp, err := h.rt.RoundTrip(req) //nolint:bodyclose // by stream.Release
 	if err != nil {
 		cause := context.Cause(ctx)
-		call.Release()
-		return h.fault(err, cause, call)
+		s.Release()
+		return s.fault(err, cause)
 	}
-	if call.idle != nil {
-		call.idle.Reset(call.read)
-	}
-	call.resp, call.in = resp, resp.Body
-	x.OnRelease(call)
-	r := &x.Response
-	r.Status, r.UpstreamStatus, r.Reason = resp.StatusCode, resp.StatusCode, ""
-	r.ContentLength, r.Body, r.Buffered = resp.ContentLength, nil, nil
-	for name, values := range resp.Header {
-		for _, v := range values {
-			r.Header.Add(name, v)
-		}
-	}
-	if resp.Body != http.NoBody && x.Upstream.Method != http.MethodHead {
-		r.Body = call
-	}
+	s.answered(resp, x)
+	x.OnRelease(s)
 	return nil
 }
 
-func (h *http2Client) request(ctx context.Context, x *pdk.Exchange, call *call2) (*http.Request, error) {
+func (h *http2Client) request(x *pdk.Exchange) (*http.Request, error) {
 	u := &x.Upstream
+	path := u.Path
+	if path == "" {
+		path = "/"
+	}
 	if !message.ValidMethod(u.Method) {
 		return nil, errMethod
 	}
-	if !message.ValidTarget(u.Path) || u.HasQuery && u.RawQuery != "" && !message.ValidTarget(u.RawQuery) {
+	if path[0] != '/' || !message.ValidTarget(path) || u.HasQuery && u.RawQuery != "" && !message.ValidTarget(u.RawQuery) {
 		return nil, errTarget
 	}
-	host := u.HostHeader
+	host := strings.Clone(u.HostHeader)
+	if host == "" {
+		host = h.e.key.ServerName
+	}
 	if host == "" {
 		host = h.e.key.Address
 	}
-	scheme := "http"
+	if !message.ValidValue(host) {
+		return nil, errField
+	}
+	target := &url.URL{Scheme: "http", Host: h.e.key.Address, RawQuery: strings.Clone(u.RawQuery), ForceQuery: u.HasQuery && u.RawQuery == ""}
 	if h.e.key.TLS {
-		scheme = "https"
+		target.Scheme = "https"
 	}
-	target := &url.URL{Scheme: scheme, Host: strings.Clone(host), Opaque: "//" + host + u.Path, RawQuery: strings.Clone(u.RawQuery), ForceQuery: u.HasQuery && u.RawQuery == ""}
-	req := &http.Request{
-		Method: strings.Clone(u.Method), URL: target, Host: strings.Clone(host), Header: http.Header{},
-		Proto: "HTTP/2.0", ProtoMajor: 2,
+	// Opaque is sent as it is, but one with two slashes needs the host in front.
+	if strings.HasPrefix(path, "//") {
+		target.Opaque = "//" + host + path
+	} else {
+		target.Opaque = strings.Clone(path)
 	}
+	req := &http.Request{Method: strings.Clone(u.Method), URL: target, Host: host, Header: http.Header{}, Proto: "HTTP/2.0", ProtoMajor: 2}
 	for _, f := range x.Request.Header.Fields() {
-		if kind := whose(f.Name); kind != fieldTheirs || message.HopByHop(f.Name) && !pdk.EqualFold(f.Name, "TE") {
+		if whose(f.Name) != fieldTheirs || message.HopByHop(f.Name) {
 			continue
 		}
 		if !message.ValidName(f.Name) || !message.ValidValue(f.Value) {
@@ -155,136 +173,28 @@ func (h *http2Client) request(ctx context.Context, x *pdk.Exchange, call *call2)
 	if _, ok := req.Header["User-Agent"]; !ok {
 		req.Header["User-Agent"] = nil // the client's default is not ours
 	}
-	inline, stream, length := requestBody(x)
-	switch {
-	case inline != nil:
-		stream = &inlineReader{p: inline}
-	case stream == nil:
-		return req.WithContext(ctx), nil
-	}
-	if s, ok := stream.(*stored); ok {
-		s.read = 0
-	}
-	call.body = &body2{from: stream, source: x.Request.Body}
-	req.Body, req.ContentLength = call.body, length
-	return req.WithContext(ctx), nil
+	return req, nil
 }
 
-func (h *http2Client) fault(err, cause error, call *call2) *Error {
-	var hs *handshakeError
-	var op *net.OpError
-	e := &Error{Kind: ErrRead, Sent: true, BodyTaken: call.body != nil && call.body.read.Load(), Err: err}
+var (
+	errSilence = errors.New("upstream is silent")
+	errStalled = errors.New("upstream does not take the request")
+)
+
+// fault turns the client's error into ours.
+func (s *stream) fault(err, cause error) *Error {
+	var dialled *dialFault
+	e := &Error{Kind: ErrRead, Sent: s.sent.Load(), BodyTaken: s.body != nil && s.body.taken.Load(), Err: err}
 	switch {
-	case errors.As(err, &hs):
-		e.Kind, e.Sent = ErrTLS, false
-	case errors.As(err, &op) && op.Op == "dial":
-		*e = *dialError(ErrConnect, err)
+	case errors.As(err, &dialled):
+		*e = *dialled.fault
 	case errors.Is(cause, errSilence):
 		e.Kind, e.Err = ErrReadTimeout, errSilence
-	case call.body != nil && call.body.failed() != nil:
-		e = bodyError(call.body.failed())
+	case errors.Is(cause, errStalled):
+		e.Kind, e.Err = ErrWriteTimeout, errStalled
+	case s.body != nil && s.body.err != nil:
+		e = bodyError(s.body.err)
+		e.Sent = true
 	}
 	return e
-}
-
-// Read implements pdk.Body for the response.
-func (c *call2) Read(p []byte) (int, error) {
-	if c.idle != nil {
-		c.idle.Reset(c.read)
-	}
-	n, err := c.in.Read(p)
-	if err == io.EOF && !c.done {
-		c.done = true
-		for name, values := range c.resp.Trailer {
-			for _, v := range values {
-				c.trailer.Add(name, v)
-			}
-		}
-	}
-	return n, err
-}
-
-// Done tells that the body has ended.
-func (c *call2) Done() bool { return c.done }
-
-// Release implements pdk.Releaser. The client's body is not read any more after it.
-func (c *call2) Release() {
-	if c.idle != nil {
-		c.idle.Stop()
-	}
-	c.cancel(context.Canceled)
-	if c.in != nil {
-		_ = c.in.Close()
-	}
-	if c.body != nil {
-		c.body.end()
-	}
-}
-
-// inlineReader reads what is in memory.
-type inlineReader struct {
-	p []byte
-}
-
-func (r *inlineReader) Read(p []byte) (int, error) {
-	if len(r.p) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, r.p)
-	r.p = r.p[n:]
-	return n, nil
-}
-
-// body2 is a request body that the client's goroutine reads, until end.
-type body2 struct {
-	from   pdk.Body
-	source pdk.Body // closed to end a read that waits
-	read   atomic.Bool
-
-	mu    sync.Mutex
-	ended bool
-	err   error
-}
-
-var errEnded = errors.New("exchange has ended")
-
-// Read implements io.Reader.
-func (b *body2) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.ended {
-		return 0, errEnded
-	}
-	n, err := b.from.Read(p)
-	if _, again := b.from.(*stored); n > 0 && !again {
-		b.read.Store(true)
-	}
-	if err != nil && err != io.EOF {
-		b.err = err
-	}
-	return n, err
-}
-
-// Close implements io.Closer; the exchange owns the body.
-func (b *body2) Close() error { return nil }
-
-func (b *body2) failed() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.err
-}
-
-// end waits for a read that is under way, and makes it return.
-func (b *body2) end() {
-	if b.mu.TryLock() {
-		b.ended = true
-		b.mu.Unlock()
-		return
-	}
-	if c, ok := b.source.(io.Closer); ok {
-		_ = c.Close()
-	}
-	b.mu.Lock()
-	b.ended = true
-	b.mu.Unlock()
 }

@@ -62,7 +62,7 @@ type Options struct {
 	MaxRequests int
 	// IdleTimeout closes connections that were idle for so long; 0 means 60s.
 	IdleTimeout time.Duration
-	// MaxHead is the most bytes of a response head; 0 means 8 KiB.
+	// MaxHead is the most bytes of a response head; 0 means 64 KiB.
 	MaxHead int
 	// MaxBuffered is the most bytes of a buffered request body that stay in memory;
 	// more goes to a file in TempDir. 0 means 64 KiB.
@@ -104,7 +104,7 @@ func New(o Options) *Transport {
 		o.IdleTimeout = time.Minute
 	}
 	if o.MaxHead <= 0 {
-		o.MaxHead = 8 << 10
+		o.MaxHead = 64 << 10
 	}
 	if o.MaxBuffered <= 0 {
 		o.MaxBuffered = 64 << 10

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/message"
@@ -12,10 +11,8 @@ import (
 )
 
 const (
-	// inlineBody is the largest body that is copied behind the head to go out with it.
-	inlineBody = 16 << 10
-	// pieceSize is how much of a body that streams is moved at once.
-	pieceSize = 32 << 10
+	// headRoom is what a trip's buffer has at first, and keeps.
+	headRoom = 8 << 10
 	// maxInterim bounds the interim responses before one final one.
 	maxInterim = 16
 	// minRoom is what a response body needs of a buffer.
@@ -44,45 +41,62 @@ type trip struct {
 	body    message.Body
 	interim pdk.Header
 
+	// The request's body.
+	inline []byte
+	stream pdk.Body
+	length int64 // -1 when it is not known
+	limit  int64 // 0 for none
+
 	timeouts Timeouts
+	fields   int  // header lines that the response had before
 	complete bool // the whole request was sent
 	silent   bool // no byte of an answer came
 	taken    bool // bytes of the body were consumed
 	sent     bool
+	early    early
 }
 
-func newTrip(head int) *trip { return &trip{in: make([]byte, head)} }
+func newTrip(head int) *trip {
+	t := &trip{in: make([]byte, min(head, headRoom))}
+	t.early.init(t)
+	return t
+}
 
-// run sends the request and takes the head of its response.
-func (t *trip) run(e *Endpoint, cn *conn, reused bool, x *pdk.Exchange, c *Call) *Error {
-	t.e, t.cn, t.n, t.timeouts = e, cn, 0, c.Timeouts
-	t.complete, t.silent, t.taken, t.sent = false, true, false, false
-	now := x.UpstreamSent
-	if now.IsZero() {
-		now = time.Now()
-	}
-	inline, stream, length := requestBody(x)
+// prepare builds the head of the request.
+func (t *trip) prepare(e *Endpoint, x *pdk.Exchange, c *Call) *Error {
+	t.e, t.timeouts, t.limit, t.fields = e, c.Timeouts, c.MaxBody, x.Response.Header.Len()
+	t.inline, t.stream, t.length = requestBody(x)
 	fallback := e.key.ServerName
 	if fallback == "" {
 		fallback = e.key.Address
 	}
-	out, err := appendRequestHead(t.out[:0], x, c.Upgrade, fallback, length)
+	out, err := appendRequestHead(t.out[:0], x, c.Upgrade, fallback, t.length)
 	t.out = out
 	if err != nil {
 		return &Error{Kind: ErrRequest, Err: err}
 	}
-	var rest []byte
-	if len(inline) <= inlineBody {
-		t.out = append(t.out, inline...)
-	} else {
-		rest = inline
+	if len(t.inline) <= inlineBody {
+		t.out = append(t.out, t.inline...)
+		t.inline = nil
 	}
-	cn.armRead(now, c.Timeouts.Read)
-	if rest == nil && stream == nil && cn.raw != nil {
-		if fault := t.converse(now, reused); fault != nil {
-			return fault
-		}
-	} else if fault := t.send(now, reused, rest, stream, length); fault != nil {
+	return nil
+}
+
+// run sends the request and takes the head of its response.
+func (t *trip) run(cn *conn, reused bool, x *pdk.Exchange, c *Call) *Error {
+	t.cn, t.n = cn, 0
+	t.complete, t.silent, t.taken, t.sent = false, true, false, false
+	now := x.UpstreamSent
+	if now.IsZero() || !reused {
+		now = time.Now() // dialling took its time
+	}
+	var fault *Error
+	if t.inline == nil && t.stream == nil && cn.raw != nil {
+		fault = t.converse(now, reused)
+	} else {
+		fault = t.send(now, reused)
+	}
+	if fault != nil {
 		return fault
 	}
 	return t.receive(x, c)
@@ -107,128 +121,6 @@ func requestBody(x *pdk.Exchange) (inline []byte, stream pdk.Body, length int64)
 	return nil, r.Body, r.ContentLength
 }
 
-// converse writes the request and waits for the answer in one go.
-func (t *trip) converse(now time.Time, reused bool) *Error {
-	cn := t.cn
-	written, n, err := cn.exchange(t.out, t.in, reused)
-	t.sent = written > 0
-	if err == nil && written < len(t.out) {
-		cn.armWrite(now, t.timeouts.Write)
-		if _, err := cn.Write(t.out[written:]); err != nil {
-			return t.writeError(err)
-		}
-		t.complete = true
-		return nil
-	}
-	if err != nil {
-		if written < len(t.out) && !errors.Is(err, errGone) && !isTimeout(err) {
-			return t.writeError(err)
-		}
-		return t.readError(err)
-	}
-	t.complete, t.silent, t.n = true, false, n
-	return nil
-}
-
-// send writes the request step by step.
-func (t *trip) send(now time.Time, reused bool, rest []byte, stream pdk.Body, length int64) *Error {
-	cn := t.cn
-	if reused && cn.dead() {
-		return t.readError(errGone)
-	}
-	cn.armWrite(now, t.timeouts.Write)
-	err := t.write(t.out)
-	if err == nil && rest != nil {
-		err = t.write(rest)
-	}
-	if err == nil && stream != nil {
-		var fault *Error
-		if err, fault = t.copyBody(stream, length); fault != nil {
-			return fault
-		}
-	}
-	if err != nil {
-		if isTimeout(err) {
-			return t.writeError(err)
-		}
-		// The upstream may have answered before it stopped reading.
-		_ = cn.SetReadDeadline(time.Now().Add(time.Second))
-		cn.readBy = deadline{}
-		n, readErr := cn.Read(t.in)
-		if n == 0 || readErr != nil {
-			return t.writeError(err)
-		}
-		t.silent, t.n = false, n
-		return nil
-	}
-	t.complete = true
-	return nil
-}
-
-func (t *trip) write(p []byte) error {
-	n, err := t.cn.Write(p)
-	t.sent = t.sent || n > 0
-	return err
-}
-
-// copyBody streams the request's body. err is the upstream's fault, fault the client's.
-func (t *trip) copyBody(body pdk.Body, length int64) (err error, fault *Error) { //nolint:revive,staticcheck // two kinds of errors
-	if t.piece == nil {
-		t.piece = make([]byte, pieceSize)
-	}
-	s, again := body.(*stored)
-	if again {
-		s.read = 0
-	}
-	const before, after = 8, 2
-	for left := length; ; {
-		room := t.piece[before : len(t.piece)-after]
-		if length >= 0 && left < int64(len(room)) {
-			room = room[:left]
-		}
-		if length >= 0 && left == 0 {
-			return nil, nil
-		}
-		n, readErr := body.Read(room)
-		if n > 0 {
-			t.taken = t.taken || !again
-			p := room[:n]
-			if length < 0 {
-				p = t.chunk(n, before)
-			}
-			left -= int64(n)
-			t.cn.armWrite(time.Now(), t.timeouts.Write)
-			if err := t.write(p); err != nil {
-				return err, nil
-			}
-		}
-		switch {
-		case readErr == io.EOF && length < 0:
-			return t.write([]byte("0\r\n\r\n")), nil
-		case readErr == io.EOF && left > 0:
-			readErr = io.ErrUnexpectedEOF
-		case readErr == io.EOF:
-			return nil, nil
-		}
-		if readErr != nil {
-			e := bodyError(readErr)
-			e.Sent, e.BodyTaken = true, true
-			return nil, e
-		}
-	}
-}
-
-// chunk frames n bytes of t.piece that begin at before.
-func (t *trip) chunk(n, before int) []byte {
-	var hex [8]byte
-	size := strconv.AppendUint(hex[:0], uint64(n), 16)
-	start := before - 2 - len(size)
-	copy(t.piece[start:], size)
-	copy(t.piece[before-2:], "\r\n")
-	copy(t.piece[before+n:], "\r\n")
-	return t.piece[start : before+n+2]
-}
-
 // receive takes heads until the final one.
 func (t *trip) receive(x *pdk.Exchange, c *Call) *Error {
 	seen, start := 0, 0
@@ -238,8 +130,12 @@ func (t *trip) receive(x *pdk.Exchange, c *Call) *Error {
 			return t.bad(err)
 		}
 		if end == 0 {
-			if seen = t.n - start; t.n == len(t.in) {
-				return t.bad(errHead)
+			seen = t.n - start
+			if t.n == len(t.in) {
+				if !t.grow(start) {
+					return t.bad(errHead)
+				}
+				start = 0
 			}
 			t.cn.armRead(time.Now(), t.timeouts.Read)
 			n, err := t.cn.Read(t.in[t.n:])
@@ -256,7 +152,7 @@ func (t *trip) receive(x *pdk.Exchange, c *Call) *Error {
 			if interims++; interims > maxInterim {
 				return t.bad(errInterims)
 			}
-			done, fault := t.early(x, c, head, start)
+			done, fault := t.notFinal(x, c, head, start)
 			if done || fault != nil {
 				return fault
 			}
@@ -270,8 +166,23 @@ func (t *trip) receive(x *pdk.Exchange, c *Call) *Error {
 	}
 }
 
-// early handles an interim response, and tells whether it is the last: a 101.
-func (t *trip) early(x *pdk.Exchange, c *Call, head []byte, start int) (done bool, fault *Error) {
+// grow makes room for more of a head that begins at start, and moves it to the front.
+func (t *trip) grow(start int) bool {
+	if start == 0 {
+		if len(t.in) >= t.e.transport.options.MaxHead {
+			return false
+		}
+		larger := make([]byte, min(4*len(t.in), t.e.transport.options.MaxHead))
+		copy(larger, t.in)
+		t.in = larger
+		return true
+	}
+	t.n = copy(t.in, t.in[start:t.n])
+	return true
+}
+
+// notFinal handles an interim response, and tells whether it is the last: a 101.
+func (t *trip) notFinal(x *pdk.Exchange, c *Call, head []byte, start int) (done bool, fault *Error) {
 	t.interim.Reset()
 	status := int(head[10]-'0')*10 + int(head[11]-'0') + 100
 	into := &t.interim
@@ -338,20 +249,37 @@ func (t *trip) Release() {
 	t.free()
 }
 
-// fail gives the connection up.
-func (t *trip) fail() {
+// abandon closes the connection and takes back what the response has got.
+func (t *trip) abandon(x *pdk.Exchange) {
 	if t.cn != nil {
 		t.cn.close()
+		t.cn = nil
 	}
-	t.free()
+	if x.Response.Header.Len() > t.fields {
+		i := 0
+		x.Response.Header.DelFunc(func(*pdk.Field) bool {
+			i++
+			return i > t.fields
+		})
+	}
 }
 
+// stale tells whether an error on a connection that was used before may only mean that
+// the upstream had closed it.
+func (t *trip) stale(err *Error) bool {
+	return t.silent && !err.BodyTaken && (err.Kind == ErrRead || err.Kind == ErrWrite)
+}
+
+// free gives the trip back to its pool.
 func (t *trip) free() {
 	e := t.e
-	t.e, t.cn, t.body = nil, nil, message.Body{}
+	t.e, t.cn, t.inline, t.stream, t.body, t.resp = nil, nil, nil, nil, message.Body{}, message.Response{}
 	t.interim.Reset()
 	if cap(t.out) > 4*inlineBody {
 		t.out = nil
+	}
+	if len(t.in) > headRoom {
+		t.in = make([]byte, headRoom)
 	}
 	e.transport.trips.Put(t)
 }
