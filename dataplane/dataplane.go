@@ -26,6 +26,7 @@ import (
 	"github.com/sluice-gateway/sluice/dataplane/internal/status"
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/lifecycle"
+	"github.com/sluice-gateway/sluice/shared/nodeid"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/plugins"
 	"github.com/sluice-gateway/sluice/shared/settings"
@@ -102,7 +103,7 @@ func (d *DataPlane) open() error {
 	if d.hostname, err = os.Hostname(); err != nil {
 		return fmt.Errorf("read hostname: %w", err)
 	}
-	if d.id, err = nodeID(prefix, d.s.String("node_id")); err != nil {
+	if d.id, err = nodeid.Load(prefix, d.s.String("node_id")); err != nil {
 		return err
 	}
 	registry := plugins.Bundled()
@@ -162,7 +163,8 @@ func (d *DataPlane) Run(ctx context.Context) error {
 	group := lifecycle.Group{StopTimeout: d.o.StopTimeout, Logger: d.log}
 	group.Add(lifecycle.Func("control client", d.client.Run))
 	for _, l := range d.statusOn {
-		group.Add(serveHTTP("status listener", l, d.status))
+		server := &http.Server{Handler: d.status, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+		group.Add(lifecycle.HTTP("status listener", server, l))
 	}
 	group.Add(lifecycle.Actor{
 		Name: "proxy listeners", Execute: d.server.Serve,
@@ -191,23 +193,4 @@ func (d *DataPlane) Reload() {
 	}
 	d.server.SetCertificates(certificates)
 	d.log.Info("logs are reopened and certificates read again")
-}
-
-// serveHTTP is an actor for a small server.
-func serveHTTP(name string, l net.Listener, h http.Handler) lifecycle.Actor {
-	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
-	return lifecycle.Actor{
-		Name: name,
-		Execute: func() error {
-			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				return err
-			}
-			return nil
-		},
-		Interrupt: func(ctx context.Context) {
-			if s.Shutdown(ctx) != nil {
-				_ = s.Close()
-			}
-		},
-	}
 }

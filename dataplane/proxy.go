@@ -167,45 +167,11 @@ func (d *DataPlane) certificates(prefix string) ([]tls.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(certs) == 0 {
-		pair, err := defaultCertificate(filepath.Join(prefix, "ssl"))
-		if err != nil {
-			return nil, err
-		}
-		return []tls.Certificate{pair}, nil
-	}
-	if len(certs) != len(keys) {
-		return nil, fmt.Errorf("ssl_cert_key: has %d keys for %d certificates of ssl_cert", len(keys), len(certs))
-	}
-	out := make([]tls.Certificate, len(certs))
-	for i := range certs {
-		if out[i], err = tls.X509KeyPair(certs[i], keys[i]); err != nil {
-			return nil, fmt.Errorf("ssl_cert: certificate %d: %w", i+1, err)
-		}
-	}
-	return out, nil
-}
-
-func defaultCertificate(dir string) (tls.Certificate, error) {
-	certFile, keyFile := filepath.Join(dir, "default.crt"), filepath.Join(dir, "default.key")
-	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
-	if err == nil {
-		return pair, nil
-	}
-	if !errors.Is(err, os.ErrNotExist) {
-		return tls.Certificate{}, fmt.Errorf("read default certificate: %w", err)
-	}
-	cert, key, err := tlsutil.Generate("localhost", 20*365*24*time.Hour, time.Now())
+	pairs, err := tlsutil.ServerPairs(certs, keys, filepath.Join(prefix, "ssl"), "default")
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("make default certificate: %w", err)
+		return nil, fmt.Errorf("ssl_cert: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return tls.Certificate{}, fmt.Errorf("make default certificate: %w", err)
-	}
-	if err := tlsutil.WritePair(certFile, keyFile, cert, key); err != nil {
-		return tls.Certificate{}, err
-	}
-	return tls.X509KeyPair(cert, key)
+	return pairs, nil
 }
 
 // tlsVersions reads ssl_protocols.

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -83,7 +84,13 @@ func create(path string, b []byte, mode fs.FileMode) error {
 
 // Ensure reads cluster.crt and cluster.key in dir, and makes them when neither is there.
 func Ensure(dir string, now time.Time) (certificate, key []byte, made bool, err error) {
-	certificateFile, keyFile := filepath.Join(dir, "cluster.crt"), filepath.Join(dir, "cluster.key")
+	return EnsureNamed(dir, "cluster", Name, DefaultLife, now)
+}
+
+// EnsureNamed reads file.crt and file.key in dir, and makes them for a name when neither
+// is there.
+func EnsureNamed(dir, file, name string, life time.Duration, now time.Time) (certificate, key []byte, made bool, err error) {
+	certificateFile, keyFile := filepath.Join(dir, file+".crt"), filepath.Join(dir, file+".key")
 	certificate, certErr := os.ReadFile(certificateFile)
 	key, keyErr := os.ReadFile(keyFile)
 	switch {
@@ -91,10 +98,40 @@ func Ensure(dir string, now time.Time) (certificate, key []byte, made bool, err 
 		return certificate, key, false, nil
 	case errors.Is(certErr, fs.ErrNotExist) && errors.Is(keyErr, fs.ErrNotExist):
 	default:
-		return nil, nil, false, fmt.Errorf("read certificate of the link in %s: %w", dir, errors.Join(certErr, keyErr))
+		return nil, nil, false, fmt.Errorf("read certificate %s in %s: %w", file, dir, errors.Join(certErr, keyErr))
 	}
-	if certificate, key, err = Generate(Name, DefaultLife, now); err != nil {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, nil, false, fmt.Errorf("make certificate %s: %w", file, err)
+	}
+	if certificate, key, err = Generate(name, life, now); err != nil {
 		return nil, nil, false, err
 	}
 	return certificate, key, true, WritePair(certificateFile, keyFile, certificate, key)
+}
+
+// Server certificates that are made when none are set live this long: browsers do not
+// trust them anyway, and nobody renews them.
+const serverLife = 20 * 365 * 24 * time.Hour
+
+// ServerPairs reads certificates with their keys, in the same order, for clients of a
+// listener. Without any it reads, or makes once, a self-signed one in dir.
+func ServerPairs(certificates, keys [][]byte, dir, file string) ([]tls.Certificate, error) {
+	if len(certificates) != len(keys) {
+		return nil, fmt.Errorf("%d keys for %d certificates", len(keys), len(certificates))
+	}
+	if len(certificates) == 0 {
+		certificate, key, _, err := EnsureNamed(dir, file, "localhost", serverLife, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		certificates, keys = [][]byte{certificate}, [][]byte{key}
+	}
+	out := make([]tls.Certificate, len(certificates))
+	for i := range certificates {
+		var err error
+		if out[i], err = tls.X509KeyPair(certificates[i], keys[i]); err != nil {
+			return nil, fmt.Errorf("certificate %d: %w", i+1, err)
+		}
+	}
+	return out, nil
 }
