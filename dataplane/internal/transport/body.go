@@ -28,19 +28,34 @@ var storedBodies = sync.Pool{New: func() any { return new(stored) }}
 
 // Read implements pdk.Body.
 func (s *stored) Read(p []byte) (int, error) {
-	if s.read < int64(len(s.memory)) {
-		n := copy(p, s.memory[s.read:])
-		s.read += int64(n)
-		return n, nil
+	n, err := s.readAt(p, s.read)
+	s.read += int64(n)
+	return n, err
+}
+
+func (s *stored) readAt(p []byte, at int64) (int, error) {
+	if at < int64(len(s.memory)) {
+		return copy(p, s.memory[at:]), nil
 	}
-	if s.file == nil || s.read == s.length() {
+	if s.file == nil || at >= s.length() {
 		return 0, io.EOF
 	}
-	n, err := s.file.ReadAt(p[:min(int64(len(p)), s.length()-s.read)], s.read-int64(len(s.memory)))
-	s.read += int64(n)
+	n, err := s.file.ReadAt(p[:min(int64(len(p)), s.length()-at)], at-int64(len(s.memory)))
 	if n > 0 {
 		err = nil
 	}
+	return n, err
+}
+
+// storedReader reads a stored body from its start, beside others.
+type storedReader struct {
+	s  *stored
+	at int64
+}
+
+func (r *storedReader) Read(p []byte) (int, error) {
+	n, err := r.s.readAt(p, r.at)
+	r.at += int64(n)
 	return n, err
 }
 

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/message"
@@ -21,8 +20,6 @@ import (
 type http2Client struct {
 	e  *Endpoint
 	rt *http.Transport
-	// opening counts dials that have not ended.
-	opening atomic.Int32
 }
 
 func newHTTP2Client(e *Endpoint) *http2Client {
@@ -61,8 +58,6 @@ func (d *dialFault) Error() string { return d.fault.Error() }
 func (d *dialFault) Unwrap() error { return d.fault.Err }
 
 func (h *http2Client) dial(ctx context.Context) (net.Conn, error) {
-	h.opening.Add(1)
-	defer h.opening.Add(-1)
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	nc, err := h.e.transport.options.Dial(ctx, h.e.key.Network, h.e.key.Address)
@@ -73,8 +68,6 @@ func (h *http2Client) dial(ctx context.Context) (net.Conn, error) {
 }
 
 func (h *http2Client) dialTLS(ctx context.Context) (net.Conn, error) {
-	h.opening.Add(1)
-	defer h.opening.Add(-1)
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	nc, err := h.e.transport.options.Dial(ctx, h.e.key.Network, h.e.key.Address)
@@ -112,9 +105,7 @@ func (h *http2Client) roundTrip(x *pdk.Exchange, c *Call) *Error {
 		s.cancel(nil)
 		return &Error{Kind: ErrRequest, Err: err}
 	}
-	if s.body != nil {
-		req.Body, req.ContentLength = s.body, s.length
-	}
+	s.attach(req, c)
 	req = req.WithContext(s.trace(ctx, c))
 	resp, err := h.rt.RoundTrip(req) //nolint:bodyclose // by stream.Release
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"io"
 	"strconv"
 	"time"
-
 )
 
 const (

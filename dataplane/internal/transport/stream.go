@@ -3,9 +3,11 @@ package transport
 import (
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,36 +20,55 @@ type stream struct {
 	h       *http2Client
 	cancel  context.CancelCauseFunc
 	body    *outgoing
+	again   func() pdk.Body // the body from its start, nil when it streams
 	length  int64
 	in      io.ReadCloser
 	resp    *http.Response
 	trailer *pdk.Header
-	read    watchdog
+	head    watchdog // until the response's head is there
+	read    watchdog // of its body
 	done    bool
 	sent    atomic.Bool
 }
 
 func newStream(h *http2Client, x *pdk.Exchange, c *Call) *stream {
 	s := &stream{h: h, trailer: &x.Response.Trailer}
-	s.read.init(c.Timeouts.Read, func() { s.cancel(errSilence) })
+	silent := func() { s.cancel(errSilence) }
+	s.head.init(c.Timeouts.Read, silent)
+	s.read.init(c.Timeouts.Read, silent)
 	inline, from, length := requestBody(x)
-	if inline != nil {
-		from = &inlineReader{p: inline}
-	}
-	if from == nil {
+	if inline == nil && from == nil {
 		return s
-	}
-	if st, ok := from.(*stored); ok {
-		st.read = 0
 	}
 	s.length = length
 	s.body = &outgoing{s: s, from: from, limit: c.MaxBody}
-	s.body.again = inline != nil
-	if _, ok := from.(*stored); ok {
-		s.body.again = true
+	if inline != nil {
+		s.body.from = &inlineReader{p: inline}
+		s.again = func() pdk.Body { return &inlineReader{p: inline} }
+	} else if st, ok := from.(*stored); ok {
+		s.body.from = &storedReader{s: st}
+		s.again = func() pdk.Body { return &storedReader{s: st} }
 	}
 	s.body.write.init(c.Timeouts.Write, func() { s.cancel(errStalled) })
 	return s
+}
+
+// attach gives the request its body.
+func (s *stream) attach(req *http.Request, c *Call) {
+	if s.body == nil {
+		return
+	}
+	req.Body, req.ContentLength = s.body, s.length
+	if s.again == nil {
+		return
+	}
+	// The client asks for the body again when a connection was closed before it took it.
+	req.GetBody = func() (io.ReadCloser, error) {
+		s.body.end()
+		s.body = &outgoing{s: s, from: s.again(), limit: c.MaxBody}
+		s.body.write.init(c.Timeouts.Write, func() { s.cancel(errStalled) })
+		return s.body, nil
+	}
 }
 
 // trace sees when the connection is there, what was sent and what comes before the
@@ -56,7 +77,7 @@ func (s *stream) trace(ctx context.Context, c *Call) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) {
 			if s.body == nil {
-				s.read.start()
+				s.head.start()
 			} else {
 				s.body.write.start()
 			}
@@ -67,11 +88,7 @@ func (s *stream) trace(ctx context.Context, c *Call) context.Context {
 				return nil
 			}
 			var header pdk.Header
-			for name, values := range h {
-				for _, v := range values {
-					header.Add(name, v)
-				}
-			}
+			addAll(&header, http.Header(h))
 			_ = c.Informational.Informational(code, &header)
 			return nil
 		},
@@ -80,16 +97,15 @@ func (s *stream) trace(ctx context.Context, c *Call) context.Context {
 
 // answered takes the response's head.
 func (s *stream) answered(resp *http.Response, x *pdk.Exchange) {
-	s.read.stop()
+	s.head.end()
+	if s.body != nil {
+		s.body.write.end()
+	}
 	s.resp, s.in = resp, resp.Body
 	r := &x.Response
 	r.Status, r.UpstreamStatus, r.Reason = resp.StatusCode, resp.StatusCode, ""
 	r.ContentLength, r.Body, r.Buffered = resp.ContentLength, nil, nil
-	for name, values := range resp.Header {
-		for _, v := range values {
-			r.Header.Add(name, v)
-		}
-	}
+	addAll(&r.Header, resp.Header)
 	if resp.Body != http.NoBody && x.Upstream.Method != http.MethodHead {
 		r.Body = s
 		return
@@ -111,9 +127,14 @@ func (s *stream) Read(p []byte) (int, error) {
 // end takes the trailers, which come with the end of the body.
 func (s *stream) end() {
 	s.done = true
-	for name, values := range s.resp.Trailer {
-		for _, v := range values {
-			s.trailer.Add(name, v)
+	addAll(s.trailer, s.resp.Trailer)
+}
+
+// addAll adds the lines of a map, in the order of their names.
+func addAll(to *pdk.Header, from http.Header) {
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		for _, v := range from[name] {
+			to.Add(name, v)
 		}
 	}
 }
@@ -123,7 +144,8 @@ func (s *stream) Done() bool { return s.done }
 
 // Release implements pdk.Releaser. The client's body is not read any more after it.
 func (s *stream) Release() {
-	s.read.stop()
+	s.head.end()
+	s.read.end()
 	s.cancel(context.Canceled)
 	if s.in != nil {
 		_ = s.in.Close()
@@ -154,7 +176,6 @@ func (r *inlineReader) Read(p []byte) (int, error) {
 type outgoing struct {
 	s     *stream
 	from  pdk.Body
-	again bool  // it can be read once more
 	limit int64 // 0 for none
 	write watchdog
 	taken atomic.Bool
@@ -177,14 +198,14 @@ func (b *outgoing) Read(p []byte) (int, error) {
 	if b.total += int64(n); b.limit > 0 && b.total > b.limit {
 		n, err = 0, errTooLarge
 	}
-	if n > 0 && !b.again {
+	if n > 0 && b.s.again == nil {
 		b.taken.Store(true)
 	}
 	switch err {
 	case nil:
 		b.write.start()
 	case io.EOF:
-		b.s.read.start() // for the head of the response
+		b.s.head.start()
 	default:
 		b.err = err
 	}
@@ -194,6 +215,7 @@ func (b *outgoing) Read(p []byte) (int, error) {
 // Close implements io.Closer; the exchange owns the body.
 func (b *outgoing) Close() error {
 	b.write.stop()
+	b.s.head.start()
 	return nil
 }
 
@@ -207,7 +229,7 @@ func (b *outgoing) end() {
 	}
 	b.ended = true
 	b.mu.Unlock()
-	b.write.stop()
+	b.write.end()
 }
 
 // watchdog calls a function when nothing happens for a time.
@@ -241,6 +263,15 @@ func (w *watchdog) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// end stops it for good.
+func (w *watchdog) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over = true; w.timer != nil {
 		w.timer.Stop()
 	}
 }

@@ -5,10 +5,11 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/rawio"
 )
 
 // Upgraded is an upstream connection after a 101 response.
@@ -20,81 +21,125 @@ type Upgraded struct {
 // Close closes the connection without a tunnel.
 func (u *Upgraded) Close() error { return u.Conn.Close() }
 
-// tunnelSize is how much is moved at once.
-const tunnelSize = 32 << 10
+// A tunnel that is idle has buffers of tunnelStart; those of a busy one grow.
+const (
+	tunnelStart = 2 << 10
+	tunnelMax   = 32 << 10
+)
+
+var errTunnelIdle = errors.New("nothing moved through the tunnel in time")
 
 // Tunnel copies both ways between the client and the upgraded upstream until both sides
 // have ended, one of them fails or nothing moves for the read or write timeout, and
 // closes both. A side that only stops sending is told to the other one, which may go on.
+// buffered is what reads the client; nil means the client itself.
 func Tunnel(client net.Conn, buffered *bufio.Reader, u *Upgraded, t Timeouts) error {
-	var moved atomic.Int64
-	moved.Store(time.Now().UnixNano())
-	j := &joint{client: client, upstream: u.Conn, timeouts: t, moved: &moved}
+	j := &joint{client: client, upstream: u.Conn, timeouts: t}
+	j.moved.Store(time.Now().UnixNano())
 	_ = u.Conn.SetDeadline(time.Time{})
 	_ = client.SetDeadline(time.Time{})
-	var wait sync.WaitGroup
-	var errs [2]error
-	wait.Go(func() { errs[0] = j.copy(u.Conn, buffered, client) })
-	if len(u.left) > 0 {
-		if _, err := client.Write(u.left); err != nil {
-			errs[1] = err
-			j.close()
-		}
+	var in io.Reader = client
+	if buffered != nil {
+		in = buffered
 	}
-	if errs[1] == nil {
-		errs[1] = j.copy(client, u.Conn, u.Conn)
+	up := &direction{joint: j, from: client, in: in, to: u.Conn}
+	down := &direction{joint: j, from: u.Conn, in: u.Conn, to: client}
+	var wait sync.WaitGroup
+	wait.Go(up.run)
+	if len(u.left) > 0 {
+		down.err = down.write(u.left)
+	}
+	if down.err == nil {
+		down.run()
+	} else {
+		j.close()
 	}
 	wait.Wait()
 	j.close()
-	return errors.Join(errs[0], errs[1])
+	return errors.Join(up.err, down.err)
 }
 
 // joint is what both directions share.
 type joint struct {
 	client, upstream net.Conn
 	timeouts         Timeouts
-	moved            *atomic.Int64 // when anything moved last, nanoseconds
-	once             sync.Once
+	moved            atomic.Int64 // when anything moved last, nanoseconds
+	closed           atomic.Bool
 }
 
 func (j *joint) close() {
-	j.once.Do(func() {
+	if !j.closed.Swap(true) {
 		_ = j.client.Close()
 		_ = j.upstream.Close()
-	})
+	}
 }
 
-// copy moves one direction; from is what in reads, for its deadlines.
-func (j *joint) copy(to net.Conn, in io.Reader, from net.Conn) error {
-	buf := make([]byte, tunnelSize)
+// direction moves what one side sends.
+type direction struct {
+	*joint
+	from, to net.Conn
+	in       io.Reader // reads from
+	readBy   rawio.Deadline
+	writeBy  rawio.Deadline
+	err      error
+}
+
+// run moves until the side ends. When the direction failed, so has the tunnel.
+func (d *direction) run() {
+	if d.err = d.copy(); d.err == nil {
+		return
+	}
+	d.close()
+	if errors.Is(d.err, net.ErrClosed) {
+		d.err = nil // the other direction closed both
+	}
+}
+
+func (d *direction) copy() error {
+	buf := make([]byte, tunnelStart)
 	for {
-		if j.timeouts.Read > 0 {
-			_ = from.SetReadDeadline(time.Now().Add(j.timeouts.Read))
+		if at, ok := d.readBy.Due(time.Now(), d.timeouts.Read); ok {
+			_ = d.from.SetReadDeadline(at)
 		}
-		n, err := in.Read(buf)
+		n, err := d.in.Read(buf)
 		if n > 0 {
-			j.moved.Store(time.Now().UnixNano())
-			if j.timeouts.Write > 0 {
-				_ = to.SetWriteDeadline(time.Now().Add(j.timeouts.Write))
-			}
-			if _, err := to.Write(buf[:n]); err != nil {
-				j.close()
+			if err := d.write(buf[:n]); err != nil {
 				return err
+			}
+			if n == len(buf) && n < tunnelMax {
+				buf = make([]byte, min(4*n, tunnelMax))
 			}
 		}
 		switch {
 		case err == nil:
-		case errors.Is(err, os.ErrDeadlineExceeded) && time.Since(time.Unix(0, j.moved.Load())) < j.timeouts.Read:
-			// The other direction is busy.
 		case err == io.EOF:
-			if half, ok := to.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
-				return nil
+			return d.endOf()
+		case isTimeout(err):
+			if time.Since(time.Unix(0, d.moved.Load())) >= d.timeouts.Read {
+				return errTunnelIdle
 			}
-			j.close()
-			return nil
+			d.readBy = zeroDeadline // the other direction is busy
 		default:
-			j.close()
 			return err
 		}
 	}
+}
+
+func (d *direction) write(p []byte) error {
+	now := time.Now()
+	d.moved.Store(now.UnixNano())
+	if at, ok := d.writeBy.Due(now, d.timeouts.Write); ok {
+		_ = d.to.SetWriteDeadline(at)
+	}
+	_, err := d.to.Write(p)
+	return err
+}
+
+// endOf passes the end on, where the other side can be told so.
+func (d *direction) endOf() error {
+	half, ok := d.to.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		d.close()
+	}
+	return nil
 }
