@@ -13,8 +13,8 @@ import (
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
-// space is in front of the names that ids are made from.
-var space = uuid.MustParse("a2f5c5e1-6d1c-4c6f-9a52-6a9f0d6e3b11") //nolint:gochecknoglobals // a constant
+// space is Kong's: a document gets the same ids from both.
+var space = uuid.MustParse("fd02801f-0957-4a15-a55a-c8d9606f30b5") //nolint:gochecknoglobals // a constant
 
 // Replace implements API.
 func (c *Catalog) Replace(ctx context.Context, entities map[string][]schema.Object) (store.Position, error) {
@@ -104,7 +104,7 @@ func (r *replacing) identify(k *kind, list []schema.Object) {
 
 // made makes an id from what names an entity: the same document gives the same ids.
 func made(k *kind, name string) string {
-	return uuid.NewSHA1(space, []byte(k.name+"\x00"+name)).String()
+	return uuid.NewSHA1(uuid.NewSHA1(space, []byte(k.name)), []byte(name)).String()
 }
 
 // resolve finds what a reference leads to among the declared entities.

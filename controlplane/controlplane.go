@@ -1,0 +1,233 @@
+// Package controlplane puts a control plane together: the store, the catalog, the hub
+// with its gRPC server, the Admin API and the listeners. It owns the order of start and
+// stop: nothing listens before the store is open and known to be whole, and the store
+// closes last. Each room decides for itself; nothing is decided here but what settings
+// say.
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/sluice-gateway/sluice/controlplane/internal/admin"
+	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
+	"github.com/sluice-gateway/sluice/controlplane/internal/declarative"
+	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
+	"github.com/sluice-gateway/sluice/controlplane/internal/rpc"
+	"github.com/sluice-gateway/sluice/controlplane/internal/snapshot"
+	"github.com/sluice-gateway/sluice/controlplane/internal/store/bolt"
+	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/lifecycle"
+	"github.com/sluice-gateway/sluice/shared/nodeid"
+	"github.com/sluice-gateway/sluice/shared/plugins"
+	"github.com/sluice-gateway/sluice/shared/settings"
+	"github.com/sluice-gateway/sluice/shared/version"
+)
+
+// Options of a control plane.
+type Options struct {
+	Settings *settings.Settings
+	// StopTimeout bounds how long requests and nodes are drained; 0 means 10s.
+	StopTimeout time.Duration
+	// Logger; nil logs nothing.
+	Logger hclog.Logger
+}
+
+// ControlPlane is one control plane. New opens everything that can be wrong, Run serves.
+type ControlPlane struct {
+	o   Options
+	s   *settings.Settings
+	log hclog.Logger
+
+	id, hostname string
+	closers      []func() error // in the order of opening
+
+	store    *bolt.Store
+	catalog  *catalog.Catalog
+	declared *declarative.Service
+	hub      *hub.Hub
+	rpc      *rpc.Server
+	admin    *admin.API
+
+	adminOn, clusterOn, statusOn, managerOn []net.Listener
+}
+
+// StoreFile is the name of the store in the prefix.
+const StoreFile = "sluice.db"
+
+// New opens the store and the listeners. Its errors name the setting that is wrong. A
+// control plane that is not run must be closed.
+func New(ctx context.Context, o Options) (*ControlPlane, error) {
+	if o.Settings == nil {
+		return nil, errors.New("control plane needs settings")
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.StopTimeout == 0 {
+		o.StopTimeout = 10 * time.Second
+	}
+	c := &ControlPlane{o: o, s: o.Settings, log: o.Logger}
+	if err := c.open(ctx); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// Close closes what New opened, the last first. Run does it by itself.
+func (c *ControlPlane) Close() error {
+	var errs []error
+	for i := len(c.closers) - 1; i >= 0; i-- {
+		errs = append(errs, c.closers[i]())
+	}
+	c.closers = nil
+	return errors.Join(errs...)
+}
+
+func (c *ControlPlane) onClose(fn func() error) { c.closers = append(c.closers, fn) }
+
+func (c *ControlPlane) open(ctx context.Context) error {
+	prefix := c.s.Path("prefix")
+	if err := os.MkdirAll(prefix, 0o750); err != nil {
+		return fmt.Errorf("prefix: %w", err)
+	}
+	var err error
+	if c.hostname, err = os.Hostname(); err != nil {
+		return fmt.Errorf("read hostname: %w", err)
+	}
+	if c.id, err = nodeid.Load(prefix, c.s.String("node_id")); err != nil {
+		return err
+	}
+	c.store, err = bolt.Open(ctx, bolt.Options{Path: filepath.Join(prefix, StoreFile), Logger: c.log.Named("cp.store")})
+	if err != nil {
+		return err
+	}
+	c.onClose(c.store.Close)
+	registry := plugins.Bundled()
+	kinds := entity.NewKinds(entity.Options{Flavor: entity.Flavor(c.s.String("router_flavor")), Plugins: registry.Schema, Extra: registry.Entities()})
+	c.catalog, err = catalog.New(ctx, catalog.Options{Store: c.store, Kinds: kinds, Check: loadable(registry), Logger: c.log.Named("cp.catalog")})
+	if err != nil {
+		return err
+	}
+	c.declared = declarative.New(declarative.Options{Catalog: c.catalog, Kinds: kinds})
+	if err := c.openHub(); err != nil {
+		return err
+	}
+	if err := c.openAdmin(kinds, registry); err != nil {
+		return err
+	}
+	if err := c.declare(ctx); err != nil {
+		return err
+	}
+	return c.listen(prefix)
+}
+
+// routing are the kinds without which a node would answer requests differently: it must
+// refuse what it does not know of them.
+var routing = []string{"services", "routes", "upstreams", "targets", "consumers", "plugins", "certificates", "snis"}
+
+func (c *ControlPlane) openHub() error {
+	encoder, err := rpc.NewEncoder(routing)
+	if err != nil {
+		return err
+	}
+	source, err := snapshot.New(snapshot.Options{Store: c.store, Encoder: encoder, Kinds: c.catalog.Streamed()})
+	if err != nil {
+		return err
+	}
+	c.hub, err = hub.New(hub.Options{
+		Store: c.store, Source: source, PurgeDelay: c.s.Duration("cluster_data_plane_purge_delay"), Logger: c.log.Named("cp.hub"),
+	})
+	return err
+}
+
+func (c *ControlPlane) openAdmin(kinds *entity.Kinds, registry *plugins.Registry) error {
+	// What GET / reports is in the settings' words: role and database among them.
+	var err error
+	c.admin, err = admin.New(admin.Options{
+		Catalog: c.catalog, Kinds: kinds, Plugins: registry, Fleet: c.hub, Declarative: c.declared,
+		Configuration: c.s.Configuration, Position: c.store.Position, Health: c.store.ReadOnly,
+		LogLevel: &logLevel{log: c.log, name: c.s.String("log_level")}, NodeID: c.id, Hostname: c.hostname,
+		Server: "sluice/" + version.Sluice(), AllowedOrigins: c.s.List("admin_gui_url"), MaxBody: unlimited(c.s.Size("nginx_admin_client_max_body_size")),
+		Logger: c.log.Named("cp.admin"),
+	})
+	if err != nil {
+		return err
+	}
+	c.onClose(func() error { c.admin.Close(); return nil })
+	return nil
+}
+
+// unlimited turns the setting's 0, which is any size, into a size that nothing has.
+func unlimited(n int64) int64 {
+	if n == 0 {
+		return 1 << 50
+	}
+	return n
+}
+
+// declare makes declarative_config the configuration, when it is set.
+func (c *ControlPlane) declare(ctx context.Context) error {
+	path := c.s.Path("declarative_config")
+	if path == "" {
+		return nil
+	}
+	document, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("declarative_config: %w", err)
+	}
+	if _, _, err := c.declared.Load(ctx, document, "", false); err != nil {
+		return fmt.Errorf("declarative_config: %s: %w", path, err)
+	}
+	return nil
+}
+
+// headTimeout bounds a request head.
+const headTimeout = 30 * time.Second
+
+// Run serves until ctx ends, and drains.
+func (c *ControlPlane) Run(ctx context.Context) error {
+	defer func() {
+		if err := c.Close(); err != nil {
+			c.log.Error("closing", "error", err)
+		}
+	}()
+	group := lifecycle.Group{StopTimeout: c.o.StopTimeout, Logger: c.log}
+	group.Add(lifecycle.Func("catalog", c.catalog.Run))
+	group.Add(lifecycle.Func("hub", c.hub.Run))
+	for i, l := range c.clusterOn {
+		first := i == 0
+		group.Add(lifecycle.Actor{
+			Name: "cluster listener", Execute: func() error { return c.rpc.Serve(l) },
+			Interrupt: func(ctx context.Context) {
+				if first {
+					c.rpc.Stop(ctx)
+				}
+			},
+		})
+	}
+	for _, l := range c.statusOn {
+		group.Add(lifecycle.HTTP("status listener", &http.Server{Handler: c.admin.Status(), ReadHeaderTimeout: headTimeout}, l))
+	}
+	for _, l := range c.managerOn {
+		group.Add(lifecycle.HTTP("manager listener", &http.Server{Handler: c.manager(), ReadHeaderTimeout: headTimeout}, l))
+	}
+	for _, l := range c.adminOn {
+		server := &http.Server{Handler: c.admin, ConnState: c.admin.ConnState, ReadHeaderTimeout: headTimeout, IdleTimeout: 75 * time.Second}
+		group.Add(lifecycle.HTTP("admin listener", server, l))
+	}
+	p, err := c.store.Position()
+	if err != nil {
+		return err
+	}
+	c.log.Info("control plane runs", "node_id", c.id, "version", version.Sluice(), "revision", p.Revision, "lineage", p.Lineage)
+	return group.Run(ctx)
+}

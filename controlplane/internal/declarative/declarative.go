@@ -1,0 +1,147 @@
+// Package declarative reads and writes the whole configuration as one document in Kong's
+// declarative format: versions 1.1, 2.1 and 3.0, JSON or YAML, children below their
+// parents or beside them, references by id or name. It owns the format and the form of
+// its errors. It refuses to judge entities and to store them, which the catalog does.
+package declarative
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
+	"github.com/sluice-gateway/sluice/controlplane/internal/store"
+	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/schema"
+)
+
+// Catalog is what the room needs of the catalog.
+type Catalog interface {
+	Replace(ctx context.Context, entities map[string][]schema.Object) (store.Position, error)
+	List(ctx context.Context, def *entity.Def, o catalog.ListOptions) (catalog.Page, error)
+}
+
+// Options of a Service.
+type Options struct {
+	Catalog Catalog
+	Kinds   *entity.Kinds
+}
+
+// Service loads and exports documents. It is safe for concurrent use.
+type Service struct {
+	o     Options
+	kinds []*entity.Def // that a document may have
+	names map[string]*entity.Def
+}
+
+// New makes a service.
+func New(o Options) *Service {
+	s := &Service{o: o, names: map[string]*entity.Def{}}
+	for _, def := range o.Kinds.All() {
+		if def.Hidden || def.Schema.NotExported {
+			continue
+		}
+		s.kinds = append(s.kinds, def)
+		s.names[def.Kind()] = def
+	}
+	return s
+}
+
+// Load makes the configuration equal to a document, JSON or YAML whatever contentType
+// says, and returns the entities by kind and id. flatten asks for an error that lists
+// what is wrong entity by entity. A document that is refused is an *Error, and nothing
+// has changed.
+func (s *Service) Load(ctx context.Context, document []byte, _ string, flatten bool) (any, store.Position, error) {
+	top, err := parse(document)
+	if err != nil {
+		return nil, store.Position{}, refuse(schema.Object{"error": "failed parsing declarative configuration: " + err.Error()})
+	}
+	f := s.flatten(top)
+	if len(f.wrong) > 0 {
+		return nil, store.Position{}, refuse(f.wrong)
+	}
+	p, err := s.o.Catalog.Replace(ctx, f.entities())
+	var refused *catalog.ReplaceError
+	if errors.As(err, &refused) {
+		return nil, p, f.explain(refused, flatten)
+	}
+	if err != nil {
+		return nil, p, err
+	}
+	result := schema.Object{}
+	for _, def := range s.kinds {
+		if len(f.found[def.Kind()]) == 0 {
+			continue
+		}
+		list, err := s.all(ctx, def)
+		if err != nil {
+			return nil, p, err
+		}
+		byID := schema.Object{}
+		for _, o := range list {
+			id, _ := o["id"].(string)
+			byID[id] = o
+		}
+		result[def.Kind()] = byID
+	}
+	return result, p, nil
+}
+
+// all reads the entities of a kind.
+func (s *Service) all(ctx context.Context, def *entity.Def) ([]schema.Object, error) {
+	var out []schema.Object
+	for offset := ""; ; {
+		page, err := s.o.Catalog.List(ctx, def, catalog.ListOptions{Size: catalog.MaxPageSize, Offset: offset})
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", def.Kind(), err)
+		}
+		out = append(out, page.Entities...)
+		if offset = page.Next; offset == "" {
+			return out, nil
+		}
+	}
+}
+
+// Versions of the format that are read; the last is written.
+var versions = []string{"1.1", "2.1", "3.0"}
+
+// Export returns the configuration as a YAML document, which Load reads.
+func (s *Service) Export(ctx context.Context) (string, error) {
+	document := fmt.Sprintf("_format_version: '%s'\n_transform: false\n", versions[len(versions)-1])
+	for _, def := range s.kinds {
+		list, err := s.all(ctx, def)
+		if err != nil {
+			return "", err
+		}
+		if len(list) == 0 {
+			continue
+		}
+		for _, o := range list {
+			for name := range o {
+				if f := def.Schema.Field(name); f != nil && f.Transient {
+					delete(o, name)
+				}
+			}
+			deprecated(def, o)
+		}
+		text, err := writeYAML(def.Kind(), list)
+		if err != nil {
+			return "", fmt.Errorf("write %s: %w", def.Kind(), err)
+		}
+		document += text
+	}
+	return document, nil
+}
+
+// deprecated takes fields out that are only there for readers of old.
+func deprecated(def *entity.Def, o schema.Object) {
+	for i := range def.Schema.Shorthands {
+		delete(o, def.Schema.Shorthands[i].Field.Name)
+	}
+}
+
+// meta are the keys at the top that are no kinds.
+var meta = []string{"_format_version", "_transform", "_comment", "_ignore", "_plugin_configs", "_info", "_konnect", "_workspace"}
+
+func isMeta(name string) bool { return slices.Contains(meta, name) }

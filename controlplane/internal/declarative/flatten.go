@@ -1,0 +1,255 @@
+package declarative
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"sort"
+
+	"github.com/google/uuid"
+
+	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/schema"
+)
+
+// place is where a document has an entity: keys and indexes from the top.
+type place []any
+
+// declared is an entity that was taken out of its parent.
+type declared struct {
+	entity schema.Object // as given, without children
+	place  place
+	order  int // in which errors are listed: children before their parents
+}
+
+// flat is a document as lists of entities.
+type flat struct {
+	s       *Service
+	version string
+	configs schema.Object // _plugin_configs
+	found   map[string][]declared
+	order   int
+	wrong   schema.Object // what is wrong with the document itself
+}
+
+func (s *Service) flatten(top schema.Object) *flat {
+	f := &flat{s: s, found: map[string][]declared{}, wrong: schema.Object{}}
+	switch version := top["_format_version"].(type) {
+	case nil:
+		f.wrong["_format_version"] = "required field missing"
+	case string:
+		f.version = version
+	case float64:
+		f.version = fmt.Sprintf("%.1f", version)
+	case int64:
+		f.version = fmt.Sprintf("%d.0", version)
+	default:
+		f.wrong["_format_version"] = "expected a string"
+	}
+	if f.version != "" && !slices.Contains(versions, f.version) {
+		f.wrong["_format_version"] = "expected one of: 1.1, 2.1, 3.0"
+	}
+	f.configs, _ = top["_plugin_configs"].(schema.Object)
+	for _, name := range sorted(top) {
+		if isMeta(name) {
+			continue
+		}
+		def := s.names[name]
+		if def == nil {
+			f.wrong[name] = "unknown field"
+		}
+	}
+	for _, def := range s.kinds {
+		v, given := top[def.Kind()]
+		if !given || v == nil {
+			continue
+		}
+		list, ok := v.([]any)
+		if !ok {
+			if empty, isObject := v.(schema.Object); isObject && len(empty) == 0 {
+				continue
+			}
+			f.wrong[def.Kind()] = "expected an array"
+			continue
+		}
+		for i, e := range list {
+			f.take(def, e, place{def.Kind(), i}, nil)
+		}
+	}
+	return f
+}
+
+func sorted(o schema.Object) []string {
+	out := make([]string, 0, len(o))
+	for name := range o {
+		out = append(out, name)
+	}
+	sort.Strings(out)
+	return out
+}
+
+// parent is what a nested entity refers to.
+type parent struct {
+	def *entity.Def
+	ref schema.Object
+}
+
+// take adds an entity and its children.
+func (f *flat) take(def *entity.Def, v any, at place, above *parent) {
+	given, ok := v.(schema.Object)
+	if !ok {
+		if text, isText := v.(string); isText && above != nil && def.Schema.EndpointKey != "" {
+			given = schema.Object{def.Schema.EndpointKey: text}
+		} else {
+			f.put(at, "expected a record")
+			return
+		}
+	}
+	own := schema.Object{}
+	children := map[*entity.Def][]any{}
+	var order []*entity.Def
+	for _, name := range sorted(given) {
+		v := given[name]
+		if name == "_comment" || name == "_ignore" {
+			continue
+		}
+		if child := f.child(def, name, v); child != nil {
+			if list, ok := v.([]any); ok {
+				children[child] = list
+				order = append(order, child)
+				continue
+			}
+		}
+		own[name] = v
+	}
+	if above != nil {
+		field := foreign(def, above.def)
+		if own[field] == nil {
+			own[field] = above.ref
+		}
+	}
+	f.adapt(def, own, at)
+	if len(order) > 0 {
+		p := &parent{def, f.reference(def, own)}
+		for _, child := range order {
+			for i, e := range children[child] {
+				f.take(child, e, append(slices.Clone(at), child.Kind(), i), p)
+			}
+		}
+	}
+	f.order++
+	f.found[def.Kind()] = append(f.found[def.Kind()], declared{own, at, f.order})
+}
+
+// child returns the kind that a key below an entity nests, nil when it is a field.
+func (f *flat) child(def *entity.Def, name string, v any) *entity.Def {
+	child := f.s.names[name]
+	if child == nil || foreign(child, def) == "" {
+		return nil
+	}
+	if def.Schema.Field(name) != nil {
+		// A certificate's snis are a list of names, or entities.
+		list, _ := v.([]any)
+		if len(list) == 0 {
+			return nil
+		}
+		if _, entities := list[0].(schema.Object); !entities {
+			return nil
+		}
+	}
+	return child
+}
+
+// foreign returns the field of a kind that refers to another, "" for none.
+func foreign(def, to *entity.Def) string {
+	for i := range def.Schema.Fields {
+		if fd := &def.Schema.Fields[i]; fd.Type == schema.Foreign && fd.Reference == to.Kind() {
+			return fd.Name
+		}
+	}
+	return ""
+}
+
+// reference returns how children refer to an entity. One without id and name gets an id
+// that is made from what it says.
+func (f *flat) reference(def *entity.Def, own schema.Object) schema.Object {
+	if id, ok := own["id"].(string); ok {
+		return schema.Object{"id": id}
+	}
+	if key := def.Schema.EndpointKey; key != "" {
+		if name, ok := own[key].(string); ok {
+			return schema.Object{key: name}
+		}
+	}
+	b, err := schema.EncodeJSON(own)
+	if err != nil {
+		b = []byte(fmt.Sprint(own))
+	}
+	id := uuid.NewSHA1(uuid.NameSpaceOID, append([]byte(def.Kind()+"\x00"), b...)).String()
+	own["id"] = id
+	return schema.Object{"id": id}
+}
+
+// plain are paths that versions before 3.0 took as they are; others were regular
+// expressions.
+var plainPath = regexp.MustCompile(`^[a-zA-Z0-9._~/%-]*$`)
+
+// adapt brings an entity to the form of the newest version.
+func (f *flat) adapt(def *entity.Def, own schema.Object, at place) {
+	switch def.Kind() {
+	case "routes":
+		paths, ok := own["paths"].([]any)
+		if !ok || f.version == "3.0" {
+			return
+		}
+		paths = slices.Clone(paths)
+		for i, p := range paths {
+			if path, ok := p.(string); ok && !plainPath.MatchString(path) && path != "" && path[0] != '~' {
+				paths[i] = "~" + path
+			}
+		}
+		own["paths"] = paths
+	case "plugins":
+		name, ok := own["_config"].(string)
+		if !ok {
+			return
+		}
+		delete(own, "_config")
+		base, ok := f.configs[name].(schema.Object)
+		if !ok {
+			f.put(append(slices.Clone(at), "_config"), "no such entry in _plugin_configs: "+name)
+			return
+		}
+		over, _ := own["config"].(schema.Object)
+		own["config"] = merge(base, over)
+	}
+}
+
+// merge returns base with what over says besides.
+func merge(base, over schema.Object) schema.Object {
+	out := schema.Clone(base)
+	for name, v := range over {
+		a, isA := out[name].(schema.Object)
+		b, isB := v.(schema.Object)
+		if isA && isB {
+			out[name] = merge(a, b)
+		} else {
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// entities are the lists for the catalog.
+func (f *flat) entities() map[string][]schema.Object {
+	out := make(map[string][]schema.Object, len(f.found))
+	for kind, list := range f.found {
+		for _, d := range list {
+			out[kind] = append(out[kind], d.entity)
+		}
+	}
+	return out
+}
+
+// put notes what is wrong at a place.
+func (f *flat) put(at place, message any) { putAt(f.wrong, at, message) }

@@ -1,0 +1,158 @@
+package controlplane
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/sluice-gateway/sluice/controlplane/internal/manager"
+	"github.com/sluice-gateway/sluice/controlplane/internal/rpc"
+	"github.com/sluice-gateway/sluice/shared/logging"
+	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/plugins"
+	"github.com/sluice-gateway/sluice/shared/schema"
+	"github.com/sluice-gateway/sluice/shared/tlsutil"
+	"github.com/sluice-gateway/sluice/shared/version"
+)
+
+// listen opens all listeners.
+func (c *ControlPlane) listen(prefix string) error {
+	identity, err := c.identity(prefix)
+	if err != nil {
+		return err
+	}
+	c.rpc, err = rpc.New(rpc.Options{Hub: c.hub, TLS: identity.Server(), Version: version.Sluice(), Logger: c.log.Named("cp.rpc")})
+	if err != nil {
+		return err
+	}
+	for _, room := range []struct {
+		key  string
+		into *[]net.Listener
+	}{{"admin_listen", &c.adminOn}, {"cluster_listen", &c.clusterOn}, {"status_listen", &c.statusOn}, {"admin_gui_listen", &c.managerOn}} {
+		for _, l := range c.s.Listeners(room.key) {
+			on, err := net.Listen(l.Network, l.Address)
+			if err != nil {
+				return fmt.Errorf("%s: %w", room.key, err)
+			}
+			c.onClose(func() error { _ = on.Close(); return nil })
+			if l.TLS && room.key != "cluster_listen" {
+				pairs, err := c.adminCertificates(prefix)
+				if err != nil {
+					return err
+				}
+				on = tls.NewListener(on, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: pairs, NextProtos: []string{"h2", "http/1.1"}})
+			}
+			*room.into = append(*room.into, on)
+		}
+	}
+	return nil
+}
+
+// identity is the certificate of the link, made on the first start when none is set.
+func (c *ControlPlane) identity(prefix string) (*tlsutil.Identity, error) {
+	var texts [3][]byte
+	for i, key := range []string{"cluster_cert", "cluster_cert_key", "cluster_ca_cert"} {
+		var err error
+		if texts[i], err = c.s.PEM(key); err != nil {
+			return nil, err
+		}
+	}
+	if texts[0] == nil && texts[1] == nil {
+		cert, key, made, err := tlsutil.Ensure(prefix, time.Now())
+		if err != nil {
+			return nil, fmt.Errorf("cluster_cert: %w", err)
+		}
+		if made {
+			c.log.Info("made the certificate of the link: give both files to the data planes",
+				"cluster_cert", filepath.Join(prefix, "cluster.crt"), "cluster_cert_key", filepath.Join(prefix, "cluster.key"))
+		}
+		texts[0], texts[1] = cert, key
+	}
+	id, err := tlsutil.Load(tlsutil.Mode(c.s.String("cluster_mtls")), texts[0], texts[1], texts[2])
+	if err != nil {
+		return nil, fmt.Errorf("cluster_cert: %w", err)
+	}
+	return id, nil
+}
+
+// adminCertificates are those of admin_ssl_cert, else one that is made once.
+func (c *ControlPlane) adminCertificates(prefix string) ([]tls.Certificate, error) {
+	certs, err := c.s.PEMs("admin_ssl_cert")
+	if err != nil {
+		return nil, err
+	}
+	keys, err := c.s.PEMs("admin_ssl_cert_key")
+	if err != nil {
+		return nil, err
+	}
+	pairs, err := tlsutil.ServerPairs(certs, keys, filepath.Join(prefix, "ssl"), "admin-default")
+	if err != nil {
+		return nil, fmt.Errorf("admin_ssl_cert: %w", err)
+	}
+	return pairs, nil
+}
+
+// manager is the handler of admin_gui_listen.
+func (c *ControlPlane) manager() http.Handler {
+	o := manager.Options{Path: c.s.String("admin_gui_path"), APIURL: c.s.String("admin_gui_api_url")}
+	for _, l := range c.s.Listeners("admin_listen") {
+		if l.TLS && o.SecurePort == 0 {
+			o.SecurePort = l.Port
+		} else if !l.TLS && o.Port == 0 {
+			o.Port = l.Port
+		}
+	}
+	return manager.New(o)
+}
+
+// loadable finds out whether a data plane could load a plugin's config, by doing it.
+func loadable(registry *plugins.Registry) func(schema.Object) error {
+	return func(o schema.Object) error {
+		name, _ := o["name"].(string)
+		p := registry.ByName(name)
+		config, ok := o["config"].(schema.Object)
+		if p == nil || !ok {
+			return nil
+		}
+		raw, err := schema.EncodeJSON(config)
+		if err != nil {
+			return err
+		}
+		_, err = p.Build(pdk.ValidatingEnv(nil), raw)
+		return err
+	}
+}
+
+// logLevel is the level that /debug changes.
+type logLevel struct {
+	log hclog.Logger
+
+	mu   sync.Mutex
+	name string
+}
+
+// Get implements admin.LogLevel.
+func (l *logLevel) Get() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.name
+}
+
+// Set implements admin.LogLevel.
+func (l *logLevel) Set(name string) error {
+	level, ok := logging.Level(name)
+	if !ok {
+		return fmt.Errorf("unknown log level: %s", name)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.name = name
+	l.log.SetLevel(level)
+	return nil
+}
