@@ -26,7 +26,7 @@ func TestWalkRoot(t *testing.T) {
 	}
 	for _, r := range []*response{get, head} {
 		for name, want := range map[string]string{
-			"Server": `^kong/3\.9\.3$`, "X-Kong-Admin-Latency": `^\d+$`, "Content-Type": `^application/json; charset=utf-8$`,
+			"Server": `^sluice/\d`, "X-Kong-Admin-Latency": `^\d+$`, "Content-Type": `^application/json; charset=utf-8$`,
 			"Access-Control-Allow-Origin": `^\*$`, "Access-Control-Allow-Credentials": `^true$`,
 		} {
 			if got := r.header.Get(name); !regexp.MustCompile(want).MatchString(got) {
@@ -117,7 +117,7 @@ func TestWalkServices(t *testing.T) {
 		{"missing field", "POST", "/services", object{}, 400, "schema violation (host: required field missing)", nil},
 		{"taken name", "POST", "/services", form("name", "example_service", "host", "h"), 409, `UNIQUE violation detected on '{name="example_service"}'`, nil},
 		{"no JSON", "POST", "/services", `{"name`, 400, "Cannot parse JSON body", nil},
-		{"no such entity", "PATCH", "/services/nope", form("retries", "1"), 404, "Not found", nil},
+		{"no such entity", "PATCH", "/services/nope", form("retries", "1"), 404, `could not find the entity with '{name="nope"}'`, nil},
 		{"method", "PATCH", "/services", object{}, 405, "Method not allowed", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -129,7 +129,8 @@ func TestWalkProxyCache(t *testing.T) {
 		}, n.program)
 	}
 	status := func(r *response) string { return r.header.Get("X-Cache-Status") }
-	miss, hit := n.get("/one/a"), n.get("/one/a")
+	fresh := headers{"X-Cache-Control", "max-age=300"} // with cache_control an answer must say how long it lives
+	miss, hit := n.get("/one/a", fresh), n.get("/one/a", fresh)
 	if status(miss) != "Miss" || status(hit) != "Hit" || string(miss.body) != string(hit.body) {
 		t.Errorf("first %q, second %q, bodies\n%s\n%s", status(miss), status(hit), miss.body, hit.body)
 	}
@@ -140,16 +141,16 @@ func TestWalkProxyCache(t *testing.T) {
 	if age, err := strconv.Atoi(hit.header.Get("Age")); err != nil || age < 0 || age > 60 {
 		t.Errorf("Age = %q", hit.header.Get("Age"))
 	}
-	if got := status(n.get("/one/a", headers{"X-Vary", "2"})); got != "Miss" {
+	if got := status(n.get("/one/a", fresh, headers{"X-Vary", "2"})); got != "Miss" {
 		t.Errorf("another value of a vary header: %q", got)
 	}
-	if got := status(n.get("/one/a", headers{"Cache-Control", "no-cache"})); got != "Refresh" {
-		t.Errorf("no-cache: %q", got)
+	if got := status(n.get("/one/a", fresh, headers{"Cache-Control", "min-fresh=100000"})); got != "Refresh" {
+		t.Errorf("min-fresh: %q", got)
 	}
 	if got := status(n.get("/one/private", headers{"X-Cache-Control", "private"})); got != "Bypass" {
 		t.Errorf("a private answer: %q", got)
 	}
-	if got := status(n.get("/one/a")); got != "Hit" {
+	if got := status(n.get("/one/a", fresh)); got != "Hit" {
 		t.Errorf("after the refresh: %q", got)
 	}
 	n.must("GET", "/one/unknown", nil, 504, headers{"Cache-Control", "only-if-cached"})
@@ -160,15 +161,15 @@ func TestWalkProxyCache(t *testing.T) {
 	c.must("GET", "/proxy-cache/"+plugin+"/caches/0000", nil, 404)
 	c.must("DELETE", "/proxy-cache/"+plugin+"/caches/"+key, nil, 204)
 	c.must("GET", "/proxy-cache/"+key, nil, 404)
-	if got := status(n.get("/one/a")); got != "Miss" {
+	if got := status(n.get("/one/a", fresh)); got != "Miss" {
 		t.Errorf("after DELETE of the key: %q", got)
 	}
-	if got := status(other.get("/one/a")); got != "Miss" {
+	if got := status(other.get("/one/a", fresh)); got != "Miss" {
 		t.Errorf("first call at the other node: %q", got)
 	}
 	c.must("DELETE", "/proxy-cache", nil, 204)
 	for i, n := range c.nodes {
-		if got := status(n.get("/one/a")); got != "Miss" {
+		if got := status(n.get("/one/a", fresh)); got != "Miss" {
 			t.Errorf("node %d after DELETE of everything: %q", i+1, got)
 		}
 	}

@@ -24,7 +24,7 @@ func TestWalkProxy(t *testing.T) {
 	}
 	answer := n.get("/echo/x?q=1", headers{"X-Mine", "yes", "Host", "shop.test"})
 	for name, want := range map[string]string{
-		"Via": `^1\.1 kong/3\.9\.3$`, "X-Kong-Upstream-Latency": `^\d+$`, "X-Kong-Proxy-Latency": `^\d+$`, "X-Kong-Request-Id": `^[0-9a-f]{32}$`,
+		"Via": `^1\.1 sluice/\d`, "X-Kong-Upstream-Latency": `^\d+$`, "X-Kong-Proxy-Latency": `^\d+$`, "X-Kong-Request-Id": `^[0-9a-f]{32}$`,
 	} {
 		if got := answer.header.Get(name); !regexp.MustCompile(want).MatchString(got) {
 			t.Errorf("header %s = %q, want %s", name, got, want)
@@ -38,7 +38,7 @@ func TestWalkProxy(t *testing.T) {
 	for name, want := range map[string]string{
 		"X-Mine": "yes", "X-Forwarded-For": "127.0.0.1", "X-Forwarded-Proto": "http", "X-Forwarded-Host": "shop.test",
 		"X-Forwarded-Port": port, "X-Forwarded-Path": "/echo/x", "X-Forwarded-Prefix": "/echo", "X-Real-Ip": "127.0.0.1",
-		"Via": "1.1 kong/3.9.3", "X-Kong-Request-Id": answer.header.Get("X-Kong-Request-Id"),
+		"Via": answer.header.Get("Via"), "X-Kong-Request-Id": answer.header.Get("X-Kong-Request-Id"),
 	} {
 		if values := got.Headers[name]; len(values) != 1 || values[0] != want {
 			t.Errorf("the upstream got %s: %q, want %q once", name, values, want)
@@ -55,20 +55,20 @@ func TestWalkProxy(t *testing.T) {
 	if none.text("message") != "no Route matched with those values" || none.text("request_id") != none.header.Get("X-Kong-Request-Id") {
 		t.Errorf("no route: %s", none.body)
 	}
-	if none.header.Get("X-Kong-Response-Latency") == "" || none.header.Get("Server") != "kong/3.9.3" || none.header.Get("Via") != "" {
+	if none.header.Get("X-Kong-Response-Latency") == "" || !strings.HasPrefix(none.header.Get("Server"), "sluice/") || none.header.Get("Via") != "" {
 		t.Errorf("headers of an answer of our own: %v", none.header)
 	}
 
 	c.must("POST", "/services", form("name", "dead", "url", "http://"+deadAddress(t), "retries", "1"), 201)
 	c.must("POST", "/services/dead/routes", form("paths[]", "/dead"), 201)
 	n.serves("/dead")
-	if got := n.must("GET", "/dead", nil, 502).text("message"); got != "An invalid response was received from the upstream server" {
+	if got := n.must("GET", "/dead", nil, 502, headers{"Accept", "application/json"}).text("message"); got != "An invalid response was received from the upstream server" {
 		t.Errorf("refused: %q", got)
 	}
 	c.must("POST", "/services", form("name", "slow", "url", bin, "read_timeout", "100"), 201)
 	c.must("POST", "/services/slow/routes", form("paths[]", "/slow"), 201)
 	n.serves("/slow/get")
-	if got := n.must("GET", "/slow/delay/2", nil, 504).text("message"); got != "The upstream server is timing out" {
+	if got := n.must("GET", "/slow/delay/2", nil, 504, headers{"Accept", "application/json"}).text("message"); got != "The upstream server is timing out" {
 		t.Errorf("slow: %q", got)
 	}
 	c.must("POST", "/services", form("name", "nameless", "url", "http://no-such-host.invalid"), 201)

@@ -20,6 +20,9 @@ func (c *Catalog) Get(_ context.Context, def *entity.Def, key Key, scope Scope) 
 	}
 	err = c.o.Store.View(func(tx store.Tx) error {
 		o, err := c.find(tx, k, key, scope)
+		if errors.Is(err, ErrNotFound) {
+			return ErrNotFound // reading says no more
+		}
 		if err != nil {
 			return err
 		}

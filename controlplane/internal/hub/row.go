@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
+	"github.com/sluice-gateway/sluice/shared/version"
 )
 
 // Refusal is one reason of a node against a position.
@@ -171,7 +172,7 @@ func (h *Hub) showLocked(n *node) map[string]any {
 		cert["expiry_timestamp"] = n.CertExpiry.Unix()
 	}
 	row := map[string]any{
-		"id": n.ID, "hostname": n.Hostname, "ip": n.IP, "version": n.Version, "sync_status": "normal",
+		"id": n.ID, "hostname": n.Hostname, "ip": n.IP, "version": version.Kong, "sluice_version": n.Version, "sync_status": "normal",
 		"config_hash": hash, "last_seen": n.LastSeen.Unix(), "updated_at": n.LastSeen.Unix(), "created_at": n.CreatedAt.Unix(),
 		"ttl": ttl, "labels": labels, "cert_details": cert, "rpc_capabilities": []any{},
 		"connected": n.session != nil, "state": string(h.stateLocked(n)), "source": n.Source,

@@ -1,3 +1,7 @@
+// Package store is the contract of what keeps the configuration: entities with their
+// index entries, the revision, the root and the change log, committed together or not at
+// all. It owns what a transaction means; package bolt keeps it in a file, storetest says
+// what every store must do. It refuses to know what an entity is: bodies are bytes.
 package store
 
 import (
