@@ -67,11 +67,14 @@ type joint struct {
 	closed           atomic.Bool
 }
 
-func (j *joint) close() {
-	if !j.closed.Swap(true) {
-		_ = j.client.Close()
-		_ = j.upstream.Close()
+// close closes both sides and tells whether they were open.
+func (j *joint) close() bool {
+	if j.closed.Swap(true) {
+		return false
 	}
+	_ = j.client.Close()
+	_ = j.upstream.Close()
+	return true
 }
 
 // direction moves what one side sends.
@@ -86,11 +89,7 @@ type direction struct {
 
 // run moves until the side ends. When the direction failed, so has the tunnel.
 func (d *direction) run() {
-	if d.err = d.copy(); d.err == nil {
-		return
-	}
-	d.close()
-	if errors.Is(d.err, net.ErrClosed) {
+	if d.err = d.copy(); d.err != nil && !d.close() {
 		d.err = nil // the other direction closed both
 	}
 }
