@@ -281,7 +281,9 @@ func TestHTTP2InterimResponses(t *testing.T) {
 }
 
 func TestUpstreamWithoutHTTP2(t *testing.T) {
-	s := httptest.NewTLSServer(http.NotFoundHandler())
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
 	defer s.Close()
 	e := newTransport(t, transport.Options{}).Endpoint(
 		transport.EndpointKey{Network: "tcp", Address: s.Listener.Addr().String(), Protocol: transport.H2, TLS: true, ServerName: "example.com"},

@@ -134,10 +134,11 @@ func (t *trip) copyBody() (err error, fault *Error) { //nolint:revive,staticchec
 		t.piece = make([]byte, pieceSize)
 	}
 	s, again := t.stream.(*stored)
+	_, closes := t.stream.(io.Closer)
 	if again {
 		s.read = 0
-	} else {
-		t.early.start()
+	} else if closes || t.cn.raw == nil {
+		t.early.start() // an answer may end the wait for the client
 	}
 	const before, after = 8, 2
 	total := int64(0)
@@ -150,6 +151,9 @@ func (t *trip) copyBody() (err error, fault *Error) { //nolint:revive,staticchec
 			room = room[:min(int64(len(room)), left)]
 		}
 		n, readErr := t.stream.Read(room)
+		if !again && !t.early.running && t.cn.dead() {
+			t.early.start() // something came; is it an answer?
+		}
 		if t.early.answered.Load() {
 			t.taken = t.taken || n > 0 && !again
 			return errAnswered, nil
