@@ -1,3 +1,7 @@
+//go:build !race
+
+// Under the race detector pools forget on purpose.
+
 package transport_test
 
 import (

@@ -11,7 +11,6 @@ import (
 
 // conn is one upstream connection. While it is idle no goroutine belongs to it.
 type conn struct {
-	endpoint *Endpoint
 	net.Conn
 	raw   syscall.RawConn // of a plain socket, else nil
 	below syscall.RawConn // of the socket below TLS, else nil
@@ -42,8 +41,8 @@ const (
 	phaseBlocked
 )
 
-func newConn(e *Endpoint, c, below net.Conn) *conn {
-	cn := &conn{endpoint: e, Conn: c, raw: rawio.Of(c)}
+func newConn(c, below net.Conn) *conn {
+	cn := &conn{Conn: c, raw: rawio.Of(c)}
 	if below != nil {
 		cn.below = rawio.Of(below)
 	}

@@ -210,14 +210,14 @@ func (e *Endpoint) dial(timeout time.Duration) (*conn, *Error) {
 		return nil, dialError(ErrConnect, err)
 	}
 	if !e.key.TLS {
-		return newConn(e, nc, nil), nil
+		return newConn(nc, nil), nil
 	}
 	tc := tls.Client(nc, e.clientConfig())
 	if err := tc.HandshakeContext(ctx); err != nil {
 		nc.Close()
 		return nil, dialError(ErrTLS, err)
 	}
-	return newConn(e, tc, nc), nil
+	return newConn(tc, nc), nil
 }
 
 // clientConfig makes the TLS config once.

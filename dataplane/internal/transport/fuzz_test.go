@@ -106,7 +106,7 @@ func read(t *testing.T, tr *Transport, says []byte, step int, head bool) (accept
 	if err := trip.prepare(e, x, c); err != nil {
 		t.Fatal(err)
 	}
-	if err := trip.run(newConn(e, &script{says: says, step: step}, nil), false, x, c); err != nil {
+	if err := trip.run(newConn(&script{says: says, step: step}, nil), false, x, c); err != nil {
 		if x.Response.Body != nil || x.Response.Status != 0 {
 			t.Errorf("response after an error: %+v", &x.Response)
 		}
