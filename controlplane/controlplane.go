@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -150,10 +152,18 @@ func (c *ControlPlane) openHub() error {
 }
 
 func (c *ControlPlane) openAdmin(kinds *entity.Kinds, registry *plugins.Registry) error {
-	// What GET / reports is in the settings' words: role and database among them.
+	var entities catalog.API = c.catalog
+	if c.s.String("database") == "off" {
+		entities = catalog.ReadOnly(entities)
+	}
+	shown := c.s.List("headers")
+	has := func(names ...string) bool {
+		return slices.ContainsFunc(shown, func(h string) bool { return slices.Contains(names, strings.ToLower(h)) })
+	}
 	var err error
 	c.admin, err = admin.New(admin.Options{
-		Catalog: c.catalog, Kinds: kinds, Plugins: registry, Fleet: c.hub, Declarative: c.declared,
+		HideServer: !has("server_tokens", "server"), HideLatency: !has("latency_tokens", "x-kong-admin-latency"),
+		Catalog: entities, Kinds: kinds, Plugins: registry, Fleet: c.hub, Declarative: c.declared,
 		Configuration: c.s.Configuration, Position: c.store.Position, Health: c.store.ReadOnly,
 		LogLevel: &logLevel{log: c.log, name: c.s.String("log_level")}, NodeID: c.id, Hostname: c.hostname,
 		Server: "sluice/" + version.Sluice(), AllowedOrigins: c.s.List("admin_gui_url"), MaxBody: unlimited(c.s.Size("nginx_admin_client_max_body_size")),

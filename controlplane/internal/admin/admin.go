@@ -47,6 +47,8 @@ type Options struct {
 	// Server is the Server header; "" means kong/ and the version of Kong that is kept
 	// to: clients parse it.
 	Server string
+	// HideServer and HideLatency leave out Server and X-Kong-Admin-Latency.
+	HideServer, HideLatency bool
 	// AllowedOrigins are those of browsers that may call; empty allows every one.
 	AllowedOrigins []string
 	// MaxBody bounds bodies in bytes, 0 means 10 MiB; MaxConfig those of POST /config,
@@ -156,8 +158,12 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, t *table) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", a.origin(r.Header.Get("Origin")))
 	h.Set("Access-Control-Allow-Credentials", "true")
-	h.Set("X-Kong-Admin-Latency", strconv.FormatInt(time.Since(start).Milliseconds(), 10))
-	h.Set("Server", a.o.Server)
+	if !a.o.HideLatency {
+		h.Set("X-Kong-Admin-Latency", strconv.FormatInt(time.Since(start).Milliseconds(), 10))
+	}
+	if !a.o.HideServer {
+		h.Set("Server", a.o.Server)
+	}
 	answer.write(w, r.Method == http.MethodHead)
 }
 

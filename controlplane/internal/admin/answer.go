@@ -147,6 +147,8 @@ func statusOf(code catalog.Code) int {
 	switch code {
 	case catalog.CodeUniqueViolation:
 		return http.StatusConflict
+	case catalog.CodeUnsupported:
+		return http.StatusMethodNotAllowed
 	case catalog.CodeNotFound:
 		return http.StatusNotFound
 	}

@@ -26,6 +26,7 @@ const (
 	CodeInvalidOffset       Code = 7
 	CodeInvalidSize         Code = 9
 	CodeInvalidOptions      Code = 11
+	CodeUnsupported         Code = 12
 	CodeForeignUnresolved   Code = 13
 	CodeInvalidDeclarative  Code = 14
 	CodeReferencedByOthers  Code = 19

@@ -1,0 +1,49 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/schema"
+)
+
+// ReadOnly returns an API whose entities can't be written one by one, as Kong's when it
+// has no database: what is wrong with an entity is still said first. Replace works.
+func ReadOnly(api API) API { return readOnly{api} }
+
+type readOnly struct{ API }
+
+func unsupported(what string, def *entity.Def, key Key) error {
+	by := ""
+	if key.ID == "" && def.Schema.EndpointKey != "" {
+		by = " by '" + def.Schema.EndpointKey + "'"
+	}
+	return &Error{
+		CodeUnsupported, "operation unsupported",
+		fmt.Sprintf("cannot %s '%s' entities%s when not using a database", what, def.Kind(), by), nil,
+	}
+}
+
+// Insert implements API.
+func (r readOnly) Insert(_ context.Context, def *entity.Def, in schema.Object) (Written, error) {
+	if err := r.Validate(def, in); err != nil {
+		return Written{}, err
+	}
+	return Written{}, unsupported("create", def, Key{ID: "any"})
+}
+
+// Update implements API.
+func (r readOnly) Update(_ context.Context, def *entity.Def, key Key, _ Scope, _ schema.Object) (Written, error) {
+	return Written{}, unsupported("update", def, key)
+}
+
+// Upsert implements API.
+func (r readOnly) Upsert(_ context.Context, def *entity.Def, key Key, _ Scope, _ schema.Object) (Written, error) {
+	return Written{}, unsupported("create or update", def, key)
+}
+
+// Delete implements API.
+func (r readOnly) Delete(_ context.Context, def *entity.Def, key Key, _ Scope) (Written, error) {
+	return Written{}, unsupported("remove", def, key)
+}
