@@ -6,6 +6,7 @@ package transport_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"runtime"
@@ -87,7 +88,7 @@ func TestAllocations(t *testing.T) {
 					t.Fatal(err)
 				}
 				for {
-					if _, err := x.Response.Body.Read(buf); err == io.EOF {
+					if _, err := x.Response.Body.Read(buf); errors.Is(err, io.EOF) {
 						break
 					} else if err != nil {
 						t.Fatal(err)
@@ -163,7 +164,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer ln.Close()
+	defer func() { _ = ln.Close() }()
 	go func() {
 		for {
 			c, err := ln.Accept()

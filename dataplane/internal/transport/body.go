@@ -148,7 +148,7 @@ func (s *stored) fill(body pdk.Body, limit int64, o *Options) *Error {
 		default:
 			b = b[:len(b)+n]
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			s.own, s.memory = b, b
 			return nil
 		}

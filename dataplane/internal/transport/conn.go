@@ -52,7 +52,7 @@ func newConn(c, below net.Conn) *conn {
 	return cn
 }
 
-func (c *conn) close() { _ = c.Conn.Close() }
+func (c *conn) close() { _ = c.Close() }
 
 // dead tells whether the peer has closed an idle connection, or sent what it was not
 // asked for.

@@ -214,7 +214,7 @@ func (e *Endpoint) dial(timeout time.Duration) (*conn, *Error) {
 	}
 	tc := tls.Client(nc, e.clientConfig())
 	if err := tc.HandshakeContext(ctx); err != nil {
-		nc.Close()
+		_ = nc.Close()
 		return nil, dialError(ErrTLS, err)
 	}
 	return newConn(tc, nc), nil

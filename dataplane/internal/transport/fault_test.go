@@ -85,7 +85,7 @@ func TestSlowClientIsNotATimeout(t *testing.T) {
 			time.Sleep(short)
 			_, _ = pw.Write([]byte("abc"))
 		}
-		pw.Close()
+		_ = pw.Close()
 	}()
 	x := newExchange(&reader{r: pr}, 9)
 	defer x.Reset()

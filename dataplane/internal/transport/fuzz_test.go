@@ -66,7 +66,7 @@ func FuzzResponse(f *testing.F) {
 		f.Add([]byte(s), true)
 	}
 	tr := New(Options{})
-	f.Cleanup(func() { tr.Close() })
+	f.Cleanup(func() { _ = tr.Close() })
 	f.Fuzz(func(t *testing.T, says []byte, head bool) {
 		one, got := read(t, tr, says, len(says)+1, head)
 		two, again := read(t, tr, says, 1, head)

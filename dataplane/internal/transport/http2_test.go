@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/transport"
 	"github.com/sluice-gateway/sluice/shared/pdk"
@@ -24,7 +24,7 @@ func over(t *testing.T, handler http.HandlerFunc, o transport.Options, test func
 	for _, protocol := range []string{transport.H2C, transport.H2} {
 		t.Run(protocol, func(t *testing.T) {
 			s := httptest.NewUnstartedServer(handler)
-			s.Config.ErrorLog = log.New(io.Discard, "", 0)
+			s.Config.ErrorLog = hclog.NewNullLogger().StandardLogger(nil)
 			s.Config.Protocols = new(http.Protocols)
 			key := transport.EndpointKey{Network: "tcp", Protocol: protocol}
 			if protocol == transport.H2 {
@@ -40,7 +40,7 @@ func over(t *testing.T, handler http.HandlerFunc, o transport.Options, test func
 			key.Address = s.Listener.Addr().String()
 			e := tr.Endpoint(key, func() *tls.Config { return s.Client().Transport.(*http.Transport).TLSClientConfig.Clone() })
 			t.Cleanup(func() {
-				tr.Close()
+				_ = tr.Close()
 				s.Close()
 			})
 			test(t, e)
@@ -54,7 +54,7 @@ func TestHTTP2(t *testing.T) {
 		w.Header().Set("Trailer", "Grpc-Status")
 		w.Header().Add("X-Many", "1")
 		w.Header().Add("X-Many", "2")
-		fmt.Fprintf(w, "%s %s %s %s %d %s TE=%s UA=%s", r.Proto, r.Method, r.Host, r.RequestURI, r.ContentLength, b, r.Header.Get("Te"), r.UserAgent())
+		_, _ = fmt.Fprintf(w, "%s %s %s %s %d %s TE=%s UA=%s", r.Proto, r.Method, r.Host, r.RequestURI, r.ContentLength, b, r.Header.Get("Te"), r.UserAgent())
 		w.Header().Set("Grpc-Status", "0")
 	}
 	over(t, handler, transport.Options{}, func(t *testing.T, e *transport.Endpoint) {
@@ -142,7 +142,7 @@ func TestHTTP2Streams(t *testing.T) {
 				t.Fatalf("read = %q, %v", buf[:n], err)
 			}
 		}
-		pw.Close()
+		_ = pw.Close()
 		if body := readAll(t, x); body != "" || x.Response.Trailer.Get("grpc-status") != "3" {
 			t.Errorf("end = %q, trailer %v", body, x.Response.Trailer.Fields())
 		}
@@ -157,7 +157,7 @@ func TestHTTP2Cancel(t *testing.T) {
 		gone <- struct{}{}
 	}, transport.Options{}, func(t *testing.T, e *transport.Endpoint) {
 		pr, pw := io.Pipe() // the client sends nothing, and does not end either
-		defer pw.Close()
+		defer func() { _ = pw.Close() }()
 		x := newExchange(pr, -1)
 		x.Request.Proto = 20
 		if err := e.RoundTrip(x, seconds()); err != nil {
@@ -215,7 +215,7 @@ func TestHTTP2SlowClient(t *testing.T) {
 			time.Sleep(2 * short)
 			_, _ = io.WriteString(pw, "abc")
 			time.Sleep(2 * short)
-			pw.Close()
+			_ = pw.Close()
 		}()
 		x := newExchange(pr, 3)
 		x.Request.Proto = 20
@@ -282,7 +282,7 @@ func TestHTTP2InterimResponses(t *testing.T) {
 
 func TestUpstreamWithoutHTTP2(t *testing.T) {
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Config.ErrorLog = hclog.NewNullLogger().StandardLogger(nil)
 	s.StartTLS()
 	defer s.Close()
 	e := newTransport(t, transport.Options{}).Endpoint(

@@ -2,7 +2,6 @@ package transport_test
 
 import (
 	"bufio"
-	"bytes"
 	"io"
 	"net"
 	"net/http"
@@ -51,7 +50,7 @@ func serve(t *testing.T, ln net.Listener, handle func(c net.Conn, nth int)) *ups
 			u.conns = append(u.conns, c)
 			u.mu.Unlock()
 			u.wait.Go(func() {
-				defer c.Close()
+				defer func() { _ = c.Close() }()
 				handle(c, nth)
 			})
 		}
@@ -61,10 +60,10 @@ func serve(t *testing.T, ln net.Listener, handle func(c net.Conn, nth int)) *ups
 }
 
 func (u *upstream) close() {
-	u.ln.Close()
+	_ = u.ln.Close()
 	u.mu.Lock()
 	for _, c := range u.conns {
-		c.Close()
+		_ = c.Close()
 	}
 	u.mu.Unlock()
 	u.wait.Wait()
@@ -133,8 +132,6 @@ func begin(x *pdk.Exchange, body pdk.Body, length int64) {
 	x.Upstream.Method, x.Upstream.Path, x.Upstream.HostHeader = x.Request.Method, "/", "example.test"
 }
 
-func text(s string) (pdk.Body, int64) { return &reader{r: bytes.NewReader([]byte(s))}, int64(len(s)) }
-
 // reader is a body of which nothing is in memory.
 type reader struct{ r io.Reader }
 
@@ -165,18 +162,4 @@ func readAll(t testing.TB, x *pdk.Exchange) string {
 		t.Errorf("read response body: %v", err)
 	}
 	return string(b)
-}
-
-// eventually polls until ok, or fails.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; {
-		if ok() {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("not in time: %s", what)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
 }

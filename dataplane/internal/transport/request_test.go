@@ -27,8 +27,10 @@ func TestRequestHead(t *testing.T) {
 		{"query", func(x *pdk.Exchange, _ *transport.Call) {
 			x.Upstream.Path, x.Upstream.RawQuery, x.Upstream.HasQuery = "/a%20b", "c=d?e", true
 		}, "GET /a%20b?c=d?e HTTP/1.1\r\nHost: example.test\r\nConnection: keep-alive\r\n\r\n"},
-		{"empty query", func(x *pdk.Exchange, _ *transport.Call) { x.Upstream.HasQuery = true },
-			"GET /? HTTP/1.1\r\nHost: example.test\r\nConnection: keep-alive\r\n\r\n"},
+		{
+			"empty query", func(x *pdk.Exchange, _ *transport.Call) { x.Upstream.HasQuery = true },
+			"GET /? HTTP/1.1\r\nHost: example.test\r\nConnection: keep-alive\r\n\r\n",
+		},
 		{"fields in order, without ours", func(x *pdk.Exchange, _ *transport.Call) {
 			for _, f := range []string{"b: 1", "Connection: close", "A: 2", "keep-alive: 3", "Expect: 100-continue", "Upgrade: x", "Host: other", "transfer-encoding: gzip", "Proxy-Connection: y", "Content-Length: 77", "b: 4"} {
 				name, value, _ := strings.Cut(f, ": ")
@@ -43,8 +45,10 @@ func TestRequestHead(t *testing.T) {
 			x.Upstream.Method = "PUT"
 			x.SetBody([]byte("abc"))
 		}, "PUT / HTTP/1.1\r\nHost: example.test\r\nConnection: keep-alive\r\nContent-Length: 3\r\n\r\nabc"},
-		{"empty path", func(x *pdk.Exchange, _ *transport.Call) { x.Upstream.Path = "" },
-			"GET / HTTP/1.1\r\nHost: example.test\r\nConnection: keep-alive\r\n\r\n"},
+		{
+			"empty path", func(x *pdk.Exchange, _ *transport.Call) { x.Upstream.Path = "" },
+			"GET / HTTP/1.1\r\nHost: example.test\r\nConnection: keep-alive\r\n\r\n",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := make(chan string, 1)
@@ -120,7 +124,7 @@ func summing() func(net.Conn, int) {
 				}
 			}
 			s := fmt.Sprintf("%d %d %d %v", n, sum, r.ContentLength, r.TransferEncoding)
-			fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(s), s)
+			_, _ = fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(s), s)
 		}
 	}
 }
@@ -267,9 +271,9 @@ func TestClientsBodyFails(t *testing.T) {
 	for _, buffer := range []bool{true, false} {
 		for _, cause := range []error{os.ErrDeadlineExceeded, io.EOF} {
 			x, c := newExchange(&failing{n: 40000, err: cause}, 50000), seconds()
-			c.BufferRequest = buffer && cause != io.EOF
+			c.BufferRequest = buffer && !errors.Is(cause, io.EOF)
 			err := plain(tr, u.address()).RoundTrip(x, c)
-			if err == nil || err.Kind != transport.ErrRequestBody || !err.BodyTaken || cause != io.EOF && !errors.Is(err, cause) {
+			if err == nil || err.Kind != transport.ErrRequestBody || !err.BodyTaken || !errors.Is(cause, io.EOF) && !errors.Is(err, cause) {
 				t.Errorf("buffer %v, %v: RoundTrip = %+v, want ErrRequestBody", buffer, cause, err)
 			}
 			x.Reset()

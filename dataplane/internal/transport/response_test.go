@@ -46,8 +46,10 @@ func TestResponses(t *testing.T) {
 		noBody                 bool
 		header, trailer        []pdk.Field
 	}{
-		{name: "length", response: "HTTP/1.1 200 Fine\r\nContent-Length: 3\r\nX-A: 1\r\nx-a:  2 \r\n\r\nabc", status: 200, reason: "Fine", length: 3, body: "abc",
-			header: []pdk.Field{{Name: "Content-Length", Value: "3"}, {Name: "X-A", Value: "1"}, {Name: "x-a", Value: "2"}}},
+		{
+			name: "length", response: "HTTP/1.1 200 Fine\r\nContent-Length: 3\r\nX-A: 1\r\nx-a:  2 \r\n\r\nabc", status: 200, reason: "Fine", length: 3, body: "abc",
+			header: []pdk.Field{{Name: "Content-Length", Value: "3"}, {Name: "X-A", Value: "1"}, {Name: "x-a", Value: "2"}},
+		},
 		{name: "long", response: "HTTP/1.1 200 OK\r\nContent-Length: 163840\r\n\r\n" + long, status: 200, reason: "OK", length: 163840, body: long},
 		{name: "no reason", response: "HTTP/1.1 201\r\nContent-Length: 1\r\n\r\na", status: 201, length: 1, body: "a"},
 		{name: "empty", response: "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", status: 200, reason: "OK", noBody: true},
@@ -56,13 +58,17 @@ func TestResponses(t *testing.T) {
 		{name: "HEAD", method: "HEAD", response: "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", status: 200, reason: "OK", length: 9, noBody: true},
 		{name: "HEAD of a chunked one", method: "HEAD", response: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", status: 200, reason: "OK", noBody: true},
 		{name: "chunked", response: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n", status: 200, reason: "OK", length: -1, body: "abc0123456789"},
-		{name: "chunked with trailers", response: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n1\r\na\r\n0\r\nX-Sum: 7\r\nContent-Length: 4\r\n\r\n",
-			status: 200, reason: "OK", length: -1, body: "a", trailer: []pdk.Field{{Name: "X-Sum", Value: "7"}}},
+		{
+			name: "chunked with trailers", response: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n1\r\na\r\n0\r\nX-Sum: 7\r\nContent-Length: 4\r\n\r\n",
+			status: 200, reason: "OK", length: -1, body: "a", trailer: []pdk.Field{{Name: "X-Sum", Value: "7"}},
+		},
 		{name: "until close", response: "HTTP/1.1 200 OK\r\n\r\nabc", status: 200, reason: "OK", length: -1, body: "abc"},
 		{name: "until close, empty", response: "HTTP/1.0 200 OK\r\n\r\n", status: 200, reason: "OK", length: -1},
 		{name: "100 first", response: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na", status: 200, reason: "OK", length: 1, body: "a"},
-		{name: "large head", response: "HTTP/1.1 200 OK\r\nA: " + large + "\r\nB: " + large + "\r\nC: " + large + "\r\nContent-Length: 1\r\n\r\na", status: 200, reason: "OK", length: 1, body: "a",
-			header: []pdk.Field{{Name: "A", Value: large}, {Name: "B", Value: large}, {Name: "C", Value: large}, {Name: "Content-Length", Value: "1"}}},
+		{
+			name: "large head", response: "HTTP/1.1 200 OK\r\nA: " + large + "\r\nB: " + large + "\r\nC: " + large + "\r\nContent-Length: 1\r\n\r\na", status: 200, reason: "OK", length: 1, body: "a",
+			header: []pdk.Field{{Name: "A", Value: large}, {Name: "B", Value: large}, {Name: "C", Value: large}, {Name: "Content-Length", Value: "1"}},
+		},
 		{name: "head that leaves little room", response: "HTTP/1.1 200 OK\r\nA: " + large + "\r\nB: " + large[:1900] + "\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", status: 200, reason: "OK", length: -1, body: "abc"},
 	} {
 		for _, size := range []int{1 << 20, 7} {

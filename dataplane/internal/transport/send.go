@@ -173,14 +173,14 @@ func (t *trip) copyBody() (err error, fault *Error) { //nolint:revive,staticchec
 				return err, nil
 			}
 		}
-		switch {
+		switch ended := errors.Is(readErr, io.EOF); {
 		case readErr == nil:
 			continue
-		case readErr == io.EOF && t.length < 0:
+		case ended && t.length < 0:
 			return t.write(lastChunk), nil
-		case readErr == io.EOF && left > 0:
+		case ended && left > 0:
 			readErr = io.ErrUnexpectedEOF
-		case readErr == io.EOF:
+		case ended:
 			return nil, nil
 		}
 		return nil, bodyError(readErr)

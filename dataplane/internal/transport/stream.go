@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -201,10 +202,10 @@ func (b *outgoing) Read(p []byte) (int, error) {
 	if n > 0 && b.s.again == nil {
 		b.taken.Store(true)
 	}
-	switch err {
-	case nil:
+	switch {
+	case err == nil:
 		b.write.start()
-	case io.EOF:
+	case errors.Is(err, io.EOF):
 		b.s.head.start()
 	default:
 		b.err = err

@@ -295,7 +295,7 @@ func (t *trip) readError(err error) *Error {
 	if isTimeout(err) {
 		kind = ErrReadTimeout
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = errUnexpected
 	}
 	return &Error{Kind: kind, Sent: t.sent, BodyTaken: t.taken, Err: err}

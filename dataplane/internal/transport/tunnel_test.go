@@ -22,7 +22,7 @@ func pair(t *testing.T) (near, far *net.TCPConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
+	defer func() { _ = ln.Close() }()
 	a, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -32,8 +32,8 @@ func pair(t *testing.T) (near, far *net.TCPConn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		a.Close()
-		b.Close()
+		_ = a.Close()
+		_ = b.Close()
 	})
 	return a.(*net.TCPConn), b.(*net.TCPConn)
 }
@@ -134,11 +134,11 @@ func TestTunnelWithoutHalfClose(t *testing.T) {
 	if _, err := io.ReadFull(peer, buf); err != nil || string(buf) != "abc" {
 		t.Errorf("read = %q, %v", buf, err)
 	}
-	peer.Close()
+	_ = peer.Close()
 	if err := <-done; err != nil {
 		t.Errorf("Tunnel() = %v", err)
 	}
-	near.Close()
+	_ = near.Close()
 }
 
 func TestUpgradeRefused(t *testing.T) {
@@ -160,7 +160,7 @@ func TestUpgradedIsClosed(t *testing.T) {
 	if err := u.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := peer.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := peer.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("read = %v, want EOF", err)
 	}
 }
