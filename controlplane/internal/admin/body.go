@@ -105,7 +105,7 @@ func multipartPairs(body, boundary string) ([]schema.Pair, error) {
 	var pairs []schema.Pair
 	for reader := multipart.NewReader(strings.NewReader(body), boundary); ; {
 		part, err := reader.NextPart()
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) && (body == "" || strings.Contains(body, "--"+boundary+"--")) {
 			return pairs, nil
 		}
 		if err != nil || len(pairs) == mostParts {

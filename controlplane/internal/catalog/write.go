@@ -3,6 +3,8 @@ package catalog
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/shared/entity"
@@ -198,6 +200,11 @@ func (c *Catalog) write(tx store.WriteTx, k *kind, o, in schema.Object) (schema.
 	}
 	names, given := in[fieldSNIs].([]any)
 	if k.name == kindCertificates && given {
+		for i, name := range names {
+			if slices.Contains(names[:i], name) {
+				return nil, schema.Violate(fieldSNIs, fmt.Sprint(name)+" is duplicated")
+			}
+		}
 		if processed, ok := o[fieldSNIs].([]any); ok {
 			names = processed
 		}

@@ -1,0 +1,122 @@
+package admin_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/sluice-gateway/sluice/controlplane/internal/admin"
+	"github.com/sluice-gateway/sluice/controlplane/internal/store/bolt"
+	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/plugins"
+)
+
+const nodeID = "7ca2380f-d638-4962-8ccb-3b50b571ecb7"
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// server is an Admin API on a store of its own.
+type server struct {
+	*httptest.Server
+	t   *testing.T
+	api *admin.API
+}
+
+func newServer(t *testing.T, change func(o *admin.Options)) *server {
+	t.Helper()
+	kinds := entity.NewKinds(entity.Options{Plugins: plugins.Bundled().Schema, Extra: plugins.Bundled().Entities()})
+	st, err := bolt.Open(t.Context(), bolt.Options{Path: filepath.Join(t.TempDir(), "sluice.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := newCatalog(t, st, kinds)
+	o := admin.Options{
+		Catalog: c, Kinds: kinds, Plugins: plugins.Bundled(), Fleet: &fleet{}, LogLevel: &level{now: "notice"},
+		Position: st.Position, NodeID: nodeID, Hostname: "host",
+	}
+	if change != nil {
+		change(&o)
+	}
+	api, err := admin.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &server{Server: httptest.NewUnstartedServer(api), t: t, api: api}
+	s.Config.ConnState = api.ConnState
+	s.Start()
+	t.Cleanup(func() {
+		s.Client().CloseIdleConnections()
+		s.Close()
+		api.Close()
+	})
+	return s
+}
+
+type headers map[string]string
+
+type response struct {
+	t      *testing.T
+	what   string
+	status int
+	header http.Header
+	body   string
+}
+
+func (s *server) do(method, path string, h headers, body string) *response {
+	s.t.Helper()
+	var reader io.Reader
+	if body != "" {
+		reader = strings.NewReader(body)
+	}
+	request, err := http.NewRequestWithContext(s.t.Context(), method, s.URL+path, reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for name, value := range h {
+		request.Header.Set(name, value)
+	}
+	r, err := s.Client().Do(request)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = r.Body.Close() }()
+	got, err := io.ReadAll(r.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return &response{t: s.t, what: method + " " + path + " " + body, status: r.StatusCode, header: r.Header, body: string(got)}
+}
+
+func (r *response) is(status int) *response {
+	r.t.Helper()
+	if r.status != status {
+		r.t.Fatalf("%s: %d %s, want %d", r.what, r.status, r.body, status)
+	}
+	return r
+}
+
+func (r *response) says(text string) *response {
+	r.t.Helper()
+	if !strings.Contains(r.body, text) {
+		r.t.Errorf("%s: %s does not say %s", r.what, r.body, text)
+	}
+	return r
+}
+
+func (r *response) into(v any) {
+	r.t.Helper()
+	if err := json.Unmarshal([]byte(r.body), v); err != nil {
+		r.t.Fatalf("%s: %v in %s", r.what, err, r.body)
+	}
+}
