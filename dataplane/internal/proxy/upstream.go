@@ -131,7 +131,11 @@ func (w *walk) dial(s *plan.Service, scheme, address, server string) *transport.
 // mayRetry follows Kong's rule: connection faults and timeouts before an answer; POST,
 // PATCH and LOCK only while nothing was sent; never without the body.
 func mayRetry(method string, e *transport.Error) bool {
-	if e.BodyTaken || e.Kind == transport.ErrRequestBody || e.Kind == transport.ErrBodyTooLarge || e.Kind == transport.ErrBadResponse {
+	if e.BodyTaken {
+		return false
+	}
+	switch e.Kind {
+	case transport.ErrRequest, transport.ErrRequestBody, transport.ErrBodyTooLarge, transport.ErrBadResponse:
 		return false
 	}
 	switch method {

@@ -60,9 +60,13 @@ func (e *Endpoint) RoundTrip(x *pdk.Exchange, c *Call) *Error {
 	if e.forgotten.Load() {
 		e.transport.remember(e)
 	}
-	// HTTP/2 sends and receives at the same time. A client's connection that speaks
-	// HTTP/1 can't be read from beside that.
-	buffer := c.BufferRequest || e.http2 != nil && x.Request.Proto < 20
+	// Over HTTP/2, messages of both sides go at the same time: a body is read while its
+	// response is sent. A client that speaks HTTP/1 can't do that.
+	buffer := c.BufferRequest
+	if e.http2 != nil {
+		buffer = x.Request.Proto < 20
+	}
+	c.Upgraded = nil
 	if err := prepareBody(x, c, buffer, &e.transport.options); err != nil {
 		return err
 	}

@@ -132,7 +132,7 @@ func TestHTTP2Streams(t *testing.T) {
 		x := newExchange(pr, -1)
 		x.Request.Proto = 20
 		defer x.Reset()
-		if err := e.RoundTrip(x, seconds()); err != nil {
+		if err := e.RoundTrip(x, &transport.Call{BufferRequest: true}); err != nil {
 			t.Fatal(err)
 		}
 		buf := make([]byte, 100)
