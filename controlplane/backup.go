@@ -44,7 +44,7 @@ func Restore(ctx context.Context, s *settings.Settings, file string) error {
 	if err != nil {
 		return fmt.Errorf("restore: %w", err)
 	}
-	defer in.Close()
+	defer func() { _ = in.Close() }()
 	_, err = bolt.Restore(ctx, in, filepath.Join(prefix, StoreFile))
 	return err
 }

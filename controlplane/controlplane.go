@@ -87,8 +87,8 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 // Close closes what New opened, the last first. Run does it by itself.
 func (c *ControlPlane) Close() error {
 	var errs []error
-	for i := len(c.closers) - 1; i >= 0; i-- {
-		errs = append(errs, c.closers[i]())
+	for _, v := range slices.Backward(c.closers) {
+		errs = append(errs, v())
 	}
 	c.closers = nil
 	return errors.Join(errs...)
@@ -123,7 +123,7 @@ func (c *ControlPlane) open(ctx context.Context) error {
 	if err := c.openHub(); err != nil {
 		return err
 	}
-	if err := c.openAdmin(kinds, registry); err != nil {
+	if err := c.openAdmin(kinds, registry); err != nil { //nolint:contextcheck // nothing of it depends on the start
 		return err
 	}
 	if err := c.declare(ctx); err != nil {
@@ -211,8 +211,8 @@ func (c *ControlPlane) Run(ctx context.Context) error {
 		}
 	}()
 	group := lifecycle.Group{StopTimeout: c.o.StopTimeout, Logger: c.log}
-	group.Add(lifecycle.Func("catalog", c.catalog.Run))
-	group.Add(lifecycle.Func("hub", c.hub.Run))
+	group.Add(lifecycle.Func("catalog", c.catalog.Run)) //nolint:contextcheck // actors end by Interrupt, in their order
+	group.Add(lifecycle.Func("hub", c.hub.Run))         //nolint:contextcheck // as above
 	for i, l := range c.clusterOn {
 		first := i == 0
 		group.Add(lifecycle.Actor{

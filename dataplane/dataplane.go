@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -85,8 +86,8 @@ func (d *DataPlane) ID() string { return d.id }
 // Close closes what New opened, the last first. Run does it by itself.
 func (d *DataPlane) Close() error {
 	var errs []error
-	for i := len(d.closers) - 1; i >= 0; i-- {
-		errs = append(errs, d.closers[i]())
+	for _, v := range slices.Backward(d.closers) {
+		errs = append(errs, v())
 	}
 	d.closers = nil
 	return errors.Join(errs...)
@@ -161,7 +162,7 @@ func (d *DataPlane) Run(ctx context.Context) error {
 	// What the disk has serves before anything else is tried.
 	d.client.Restore(ctx)
 	group := lifecycle.Group{StopTimeout: d.o.StopTimeout, Logger: d.log}
-	group.Add(lifecycle.Func("control client", d.client.Run))
+	group.Add(lifecycle.Func("control client", d.client.Run)) //nolint:contextcheck // actors end by Interrupt, in their order
 	for _, l := range d.statusOn {
 		server := &http.Server{Handler: d.status, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 		group.Add(lifecycle.HTTP("status listener", server, l))

@@ -40,7 +40,7 @@ func (d *DataPlane) openProxy(names *balancer.Balancer) error {
 			return fmt.Errorf("proxy_access_log: %w", err)
 		}
 		d.access = log
-		d.onClose(func() error { log.Close(); return nil })
+		d.onClose(log.Close)
 	}
 	trusted, err := networks(d.s.List("trusted_ips"))
 	if err != nil {
@@ -177,7 +177,7 @@ func (d *DataPlane) certificates(prefix string) ([]tls.Certificate, error) {
 // tlsVersions reads ssl_protocols.
 func tlsVersions(text string) (lowest, highest uint16, err error) {
 	known := map[string]uint16{"tlsv1.1": tls.VersionTLS11, "tlsv1.2": tls.VersionTLS12, "tlsv1.3": tls.VersionTLS13}
-	for _, name := range strings.Fields(text) {
+	for name := range strings.FieldsSeq(text) {
 		v, ok := known[strings.ToLower(name)]
 		if !ok {
 			return 0, 0, fmt.Errorf("ssl_protocols: %q is not a version from TLSv1.1 to TLSv1.3", name)

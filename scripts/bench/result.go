@@ -90,20 +90,20 @@ func median(values []float64) float64 {
 
 func (r *result) print(out io.Writer) {
 	r.summarize()
-	fmt.Fprintf(out, "\n%s, %s, %s; %d connections, medians of %d rounds of %d s\n\n",
+	_, _ = fmt.Fprintf(out, "\n%s, %s, %s; %d connections, medians of %d rounds of %d s\n\n",
 		r.Machine["cpu"], r.Machine["cores"]+" cores", r.Machine["commit"], r.Connections, r.Rounds, r.Seconds)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "case\tproxy\tCPU us/request\tto nginx\tgoal\trequests/s\tto nginx\tp50 us\tp99 us\t")
+	_, _ = fmt.Fprintln(table, "case\tproxy\tCPU us/request\tto nginx\tgoal\trequests/s\tto nginx\tp50 us\tp99 us\t")
 	for _, current := range r.Rows {
 		goal := "-"
 		if current.Target > 0 {
 			goal = fmt.Sprintf("%.2f", current.Target)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%.1f\t%.2f\t%s\t%.0f\t%.2f\t%.0f\t%.0f\t\n",
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%.1f\t%.2f\t%s\t%.0f\t%.2f\t%.0f\t%.0f\t\n",
 			current.Name, current.Proxy, current.CPU, current.CPURatio, goal, current.PerSecond, current.RateRatio, current.P50, current.P99)
 	}
 	_ = table.Flush()
-	fmt.Fprintf(out, "\n%d new routes: Admin API answers in %.1f ms, and the route serves %.1f ms later (medians; 90 of 100 within %.1f ms; goal 20 ms)\n",
+	_, _ = fmt.Fprintf(out, "\n%d new routes: Admin API answers in %.1f ms, and the route serves %.1f ms later (medians; 90 of 100 within %.1f ms; goal 20 ms)\n",
 		r.Write.Count, r.Write.AdminP50, r.Write.ServedP50, r.Write.ServedP90)
 }
 

@@ -65,7 +65,7 @@ var ClusteringDataPlanes = &Def{
 			schema.Timestamp().Named("last_seen"),
 			schema.UpdatedAt(),
 			schema.IP().Named("ip").AsRequired(),
-			{Name: "config_hash", Type: schema.String, LenEq: schema.Int(32)},
+			{Name: "config_hash", Type: schema.String, LenEq: new(32)},
 			schema.Host().Named("hostname").AsRequired(),
 			{
 				Name: "version", Type: schema.String,

@@ -57,7 +57,7 @@ func recordedField(o map[string]any) schema.Field {
 	flag := func(k string) bool { b, _ := o[k].(bool); return b }
 	count := func(k string) *int {
 		if n, ok := o[k].(float64); ok {
-			return schema.Int(int(n))
+			return new(int(n))
 		}
 		return nil
 	}
@@ -82,7 +82,7 @@ func recordedField(o map[string]any) schema.Field {
 		f.Between = []float64{list[0].(float64), list[1].(float64)}
 	}
 	if n, ok := o["gt"].(float64); ok {
-		f.Gt = schema.Float(n)
+		f.Gt = new(n)
 	}
 	if v, ok := o["eq"]; ok {
 		f.Eq = schema.Must(v)

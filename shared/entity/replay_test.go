@@ -213,8 +213,7 @@ func (r *replay) write(e *referencetest.Exchange, def, parent *entity.Def, owner
 	if e.Response != nil {
 		_ = json.Unmarshal([]byte(e.Response.Body), &recorded)
 	}
-	var v *schema.Violation
-	if errors.As(err, &v) {
+	if v, ok := errors.AsType[*schema.Violation](err); ok {
 		switch {
 		case e.Response == nil:
 		case recorded.Code != 2:

@@ -60,7 +60,7 @@ func Routes(flavor Flavor, expression func(expression string, protocols []string
 				If: "protocols", IfMatch: schema.Field{Elements: &schema.Field{
 					Type: schema.String, NotOneOf: []any{"grpcs", "https", "tls", "tls_passthrough"},
 				}},
-				Then: "snis", ThenMatch: schema.Field{LenEq: schema.Int(0)},
+				Then: "snis", ThenMatch: schema.Field{LenEq: new(0)},
 				ThenErr: "'snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'",
 			}},
 			// Kong only warns about path_handling here; its place shows in /schemas.
@@ -91,7 +91,7 @@ func Routes(flavor Flavor, expression func(expression string, protocols []string
 
 func routeProtocols() schema.Field {
 	f := schema.Protocols(schema.AllProtocols, "http", "https")
-	f.LenMin = schema.Int(1)
+	f.LenMin = new(1)
 	f.MutuallyExclusiveSubsets = [][]string{{"http", "https"}, {"tcp", "tls", "udp"}, {"tls_passthrough"}, {"grpc", "grpcs"}}
 	return f
 }
@@ -114,14 +114,14 @@ func routeHeaderName() schema.Field {
 const expressionFailed = "Router Expression failed validation: "
 
 var (
-	errExpressionAndFields = errors.New(expressionFailed + "cannot set 'expression' with 'methods', 'hosts', 'paths', " +
+	errExpressionAndFields = errors.New(expressionFailed + "cannot set 'expression' with 'methods', 'hosts', 'paths', " + //nolint:staticcheck // Kong's words
 		"'headers', 'snis', 'sources' or 'destinations' simultaneously")
-	errExpressionAndRegexPriority = errors.New(expressionFailed + "cannot set 'regex_priority' with 'expression' simultaneously")
-	errPriorityAndFields          = errors.New(expressionFailed + "cannot set 'priority' with 'methods', 'hosts', 'paths', " +
+	errExpressionAndRegexPriority = errors.New(expressionFailed + "cannot set 'regex_priority' with 'expression' simultaneously") //nolint:staticcheck // Kong's words
+	errPriorityAndFields          = errors.New(expressionFailed + "cannot set 'priority' with 'methods', 'hosts', 'paths', " +    //nolint:staticcheck // Kong's words
 		"'headers', 'snis', 'sources' or 'destinations' simultaneously")
 	// errNoHeaderValues is what Kong's compiler says about the expression that a header
 	// without values becomes.
-	errNoHeaderValues = errors.New(expressionFailed + " --> 1:2\n  |\n1 | ()\n  |  ^---\n  |\n  = expected term")
+	errNoHeaderValues = errors.New(expressionFailed + " --> 1:2\n  |\n1 | ()\n  |  ^---\n  |\n  = expected term") //nolint:staticcheck // Kong's words
 )
 
 // checkMatch checks what only shows when the fields to match by are seen together.

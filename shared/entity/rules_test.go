@@ -36,28 +36,44 @@ func TestRules(t *testing.T) {
 		message    string
 		want       schema.Object
 	}{
-		{name: "url", kind: "services", in: schema.Object{"url": "https://u:p@[::1]:444/x?q#f"},
-			want: schema.Object{"protocol": "https", "host": "::1", "port": int64(444), "path": "/x"}},
-		{name: "url wins over port", kind: "services", in: schema.Object{"url": "http://h", "port": int64(81)},
-			want: schema.Object{"host": "h", "port": int64(80), "path": nil}},
-		{name: "url of a known scheme", kind: "services", in: schema.Object{"url": "grpcs://h:1"},
-			want: schema.Object{"protocol": "grpcs", "port": int64(1)}},
+		{
+			name: "url", kind: "services", in: schema.Object{"url": "https://u:p@[::1]:444/x?q#f"},
+			want: schema.Object{"protocol": "https", "host": "::1", "port": int64(444), "path": "/x"},
+		},
+		{
+			name: "url wins over port", kind: "services", in: schema.Object{"url": "http://h", "port": int64(81)},
+			want: schema.Object{"host": "h", "port": int64(80), "path": nil},
+		},
+		{
+			name: "url of a known scheme", kind: "services", in: schema.Object{"url": "grpcs://h:1"},
+			want: schema.Object{"protocol": "grpcs", "port": int64(1)},
+		},
 		{name: "url with a bad port", kind: "services", in: schema.Object{"url": "http://h:x"}, message: "schema violation (port: expected an integer)"},
 		{name: "host with port", kind: "services", in: schema.Object{"host": "h:1"}, message: "schema violation (host: must not have a port)"},
 
 		{name: "target port", kind: "targets", in: schema.Object{"target": "1.2.3.4", "upstream": upstream}, want: schema.Object{"target": "1.2.3.4:8000", "weight": int64(100)}},
-		{name: "target ipv6", kind: "targets", in: schema.Object{"target": "::1", "upstream": upstream},
-			want: schema.Object{"target": "[0000:0000:0000:0000:0000:0000:0000:0001]:8000"}},
-		{name: "target", kind: "targets", in: schema.Object{"target": "bad target", "upstream": upstream},
-			message: "schema violation (target: Invalid target; not a valid hostname or ip address)"},
+		{
+			name: "target ipv6", kind: "targets", in: schema.Object{"target": "::1", "upstream": upstream},
+			want: schema.Object{"target": "[0000:0000:0000:0000:0000:0000:0000:0001]:8000"},
+		},
+		{
+			name: "target", kind: "targets", in: schema.Object{"target": "bad target", "upstream": upstream},
+			message: "schema violation (target: Invalid target; not a valid hostname or ip address)",
+		},
 		{name: "target of none", kind: "targets", in: schema.Object{"target": "a"}, message: "schema violation (upstream: required field missing)"},
 
-		{name: "patch to hashing", kind: "upstreams", in: schema.Object{"hash_on": "ip"}, stored: schema.Object{"id": parent, "name": "u", "algorithm": "least-connections", "hash_on": "none"},
-			want: schema.Object{"algorithm": "consistent-hashing", "hash_on": "ip"}},
-		{name: "patch to least connections", kind: "upstreams", in: schema.Object{"algorithm": "least-connections"}, stored: schema.Object{"id": parent, "name": "u", "algorithm": "consistent-hashing", "hash_on": "ip"},
-			want: schema.Object{"algorithm": "least-connections", "hash_on": "none"}},
-		{name: "hashing stays", kind: "upstreams", in: schema.Object{"slots": int64(20)}, stored: schema.Object{"id": parent, "name": "u", "algorithm": "consistent-hashing", "hash_on": "ip"},
-			want: schema.Object{"algorithm": "consistent-hashing", "hash_on": "ip"}},
+		{
+			name: "patch to hashing", kind: "upstreams", in: schema.Object{"hash_on": "ip"}, stored: schema.Object{"id": parent, "name": "u", "algorithm": "least-connections", "hash_on": "none"},
+			want: schema.Object{"algorithm": "consistent-hashing", "hash_on": "ip"},
+		},
+		{
+			name: "patch to least connections", kind: "upstreams", in: schema.Object{"algorithm": "least-connections"}, stored: schema.Object{"id": parent, "name": "u", "algorithm": "consistent-hashing", "hash_on": "ip"},
+			want: schema.Object{"algorithm": "least-connections", "hash_on": "none"},
+		},
+		{
+			name: "hashing stays", kind: "upstreams", in: schema.Object{"slots": int64(20)}, stored: schema.Object{"id": parent, "name": "u", "algorithm": "consistent-hashing", "hash_on": "ip"},
+			want: schema.Object{"algorithm": "consistent-hashing", "hash_on": "ip"},
+		},
 
 		{name: "sni", kind: "snis", in: schema.Object{"name": "1.2.3.4", "certificate": upstream}, message: "schema violation (name: must not be an IP)"},
 		{name: "sni of none", kind: "snis", in: schema.Object{"name": "a"}, message: "schema violation (certificate: required field missing)"},
@@ -76,19 +92,25 @@ func TestRules(t *testing.T) {
 		{name: "jwk without its key", kind: "keys", in: schema.Object{"kid": "a", "jwk": `{"kty":"RSA","kid":"a","e":"AQAB"}`}, message: "schema violation (could not load JWK, likely not a valid key: missing n)"},
 		{name: "jwk of unknown type", kind: "keys", in: schema.Object{"kid": "a", "jwk": `{"kid":"a"}`}, message: "schema violation (could not load JWK, likely not a valid key: unknown kty)"},
 		{name: "key of none", kind: "keys", in: schema.Object{"kid": "a"}, message: "schema violation (at least one of these fields must be non-empty: 'jwk', 'pem')"},
-		{name: "both keys", kind: "keys", in: schema.Object{"kid": "a", "jwk": `{"kty":"oct","kid":"a","k":"x"}`, "pem": schema.Object{"private_key": key}},
-			message: "schema violation (only one or none of these fields must be set: 'jwk', 'pem')"},
+		{
+			name: "both keys", kind: "keys", in: schema.Object{"kid": "a", "jwk": `{"kty":"oct","kid":"a","k":"x"}`, "pem": schema.Object{"private_key": key}},
+			message: "schema violation (only one or none of these fields must be set: 'jwk', 'pem')",
+		},
 		{name: "pem", kind: "keys", in: schema.Object{"kid": "a", "pem": schema.Object{"private_key": key, "public_key": public(t, key)}}, want: schema.Object{"kid": "a"}},
-		{name: "pem of two keys", kind: "keys", in: schema.Object{"kid": "a", "pem": schema.Object{"private_key": key, "public_key": public(t, otherKey)}},
-			message: "schema violation (pem: public key does not match private key)"},
+		{
+			name: "pem of two keys", kind: "keys", in: schema.Object{"kid": "a", "pem": schema.Object{"private_key": key, "public_key": public(t, otherKey)}},
+			message: "schema violation (pem: public key does not match private key)",
+		},
 		{name: "public pem", kind: "keys", in: schema.Object{"kid": "a", "pem": schema.Object{"public_key": "x"}}, message: "schema violation (pem: could not load public key)"},
 		{name: "private pem", kind: "keys", in: schema.Object{"kid": "a", "pem": schema.Object{"private_key": "x"}}, message: "schema violation (pem: could not load private key)"},
 
 		{name: "certificate", kind: "certificates", in: schema.Object{"cert": certificate, "key": key, "snis": []any{"a.example"}}, want: schema.Object{"snis": []any{"a.example"}}},
 		{name: "certificate of another key", kind: "certificates", in: schema.Object{"cert": certificate, "key": otherKey}, message: "schema violation (certificate does not match key)"},
 		{name: "certificate in a vault", kind: "certificates", in: schema.Object{"cert": "{vault://env/c}", "key": otherKey}, want: schema.Object{"cert": "{vault://env/c}"}},
-		{name: "half a pair", kind: "certificates", in: schema.Object{"cert": certificate, "key": key, "cert_alt": certificate},
-			message: "2 schema violations (all or none of these fields must be set: 'cert_alt', 'key_alt'; certificate and alternative certificate need to have different type (e.g. RSA and ECDSA), the provided certificates were both of the same type)"},
+		{
+			name: "half a pair", kind: "certificates", in: schema.Object{"cert": certificate, "key": key, "cert_alt": certificate},
+			message: "2 schema violations (all or none of these fields must be set: 'cert_alt', 'key_alt'; certificate and alternative certificate need to have different type (e.g. RSA and ECDSA), the provided certificates were both of the same type)",
+		},
 		{name: "expired ca", kind: "ca_certificates", in: schema.Object{"cert": expired}, message: `schema violation (certificate expired, "Not After" time is in the past)`},
 
 		{name: "workspace", kind: "workspaces", in: schema.Object{"name": "routes"}, message: "schema violation (name: must not be one of: workspaces, consumers, certificates, services, routes, snis, upstreams, targets, plugins, tags, ca_certificates, clustering_data_planes, parameters, vaults, key_sets, keys, filter_chains)"},
@@ -99,13 +121,17 @@ func TestRules(t *testing.T) {
 		{name: "plugin name of a wrong type", kind: "plugins", in: schema.Object{"name": int64(5)}, message: "schema violation (name: plugin '5' not enabled; add it to the 'plugins' configuration property)"},
 
 		{name: "passthrough", kind: "routes", in: schema.Object{"protocols": []any{"tls_passthrough"}}, message: "schema violation (must set snis when 'protocols' is 'tls_passthrough')"},
-		{name: "http only", kind: "routes", in: schema.Object{"protocols": []any{"http"}, "snis": []any{"a"}},
-			message: "3 schema violations ('snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'; must set one of 'methods', 'hosts', 'headers', 'paths' when 'protocols' is 'http'; snis: length must be 0)"},
+		{
+			name: "http only", kind: "routes", in: schema.Object{"protocols": []any{"http"}, "snis": []any{"a"}},
+			message: "3 schema violations ('snis' can only be set when 'protocols' is 'grpcs', 'https', 'tls' or 'tls_passthrough'; must set one of 'methods', 'hosts', 'headers', 'paths' when 'protocols' is 'http'; snis: length must be 0)",
+		},
 		{name: "grpc", kind: "routes", in: schema.Object{"protocols": []any{"grpc"}, "paths": []any{"/"}, "strip_path": true}, message: "schema violation (strip_path: cannot set 'strip_path' when 'protocols' is 'grpc' or 'grpcs')"},
 		{name: "grpc methods", kind: "routes", in: schema.Object{"protocols": []any{"grpc"}, "paths": []any{"/"}, "methods": []any{"GET"}}, message: "schema violation (methods: cannot set 'methods' when 'protocols' is 'grpc' or 'grpcs')"},
 		{name: "http sources", kind: "routes", in: schema.Object{"paths": []any{"/"}, "sources": []any{schema.Object{"port": int64(1)}}}, message: "schema violation (sources: cannot set 'sources' when 'protocols' is 'http' or 'https')"},
-		{name: "empty source", kind: "routes", in: schema.Object{"protocols": []any{"tcp"}, "sources": []any{schema.Object{}}},
-			message: "schema violation (sources.1: {\n  [\"@entity\"] = {\n    \"at least one of these fields must be non-empty: 'ip', 'port'\"\n  }\n})"},
+		{
+			name: "empty source", kind: "routes", in: schema.Object{"protocols": []any{"tcp"}, "sources": []any{schema.Object{}}},
+			message: "schema violation (sources.1: {\n  [\"@entity\"] = {\n    \"at least one of these fields must be non-empty: 'ip', 'port'\"\n  }\n})",
+		},
 		{name: "look-around", kind: "routes", in: schema.Object{"paths": []any{"~/a(?=b)"}}, want: schema.Object{"paths": []any{"~/a(?=b)"}}},
 	}
 	for _, tt := range tests {

@@ -74,7 +74,7 @@ var Services = &Def{
 }
 
 // stated spells out the least length of strings, which /schemas/services does.
-func stated(f schema.Field) schema.Field { f.LenMin = schema.Int(1); return f }
+func stated(f schema.Field) schema.Field { f.LenMin = new(1); return f }
 
 func serviceTimeout(name string) schema.Field {
 	return schema.Field{Name: name, Type: schema.Integer, Default: 60000, Between: []float64{1, 1<<31 - 2}}

@@ -41,7 +41,7 @@ func (x *Exchange) BufferBody(limit int64) ([]byte, error) {
 			r.Body = &resumedBody{read: b, rest: r.Body, err: err}
 			return nil, ErrBodyTooLarge
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			x.SetBody(b)
 			return b, nil
 		}

@@ -41,7 +41,7 @@ func TestBufferBody(t *testing.T) {
 			if x.Request.Body != nil {
 				b, readErr := io.ReadAll(x.Request.Body)
 				left = string(b)
-				if test.err == broken && readErr != broken {
+				if errors.Is(test.err, broken) && !errors.Is(readErr, broken) {
 					t.Errorf("the upstream's reader gave %v", readErr)
 				}
 			}

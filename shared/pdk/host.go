@@ -1,5 +1,7 @@
 package pdk
 
+import "slices"
+
 // Releaser is something that an exchange holds until it is released, such as a
 // buffer that its strings are views of.
 type Releaser interface {
@@ -13,8 +15,8 @@ func (x *Exchange) OnRelease(r Releaser) { x.releasers = append(x.releasers, r) 
 // Reset releases what the exchange holds and makes it ready for the next request,
 // keeping its memory. Only the host calls it.
 func (x *Exchange) Reset() {
-	for i := len(x.releasers) - 1; i >= 0; i-- {
-		x.releasers[i].Release()
+	for _, v := range slices.Backward(x.releasers) {
+		v.Release()
 	}
 	clear(x.releasers)
 	clear(x.slots)

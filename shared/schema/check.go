@@ -25,7 +25,7 @@ type EntityCheck struct {
 	FuncName string
 }
 
-// Conditional: if If satisfies IfMatch, Then must satisfy ThenMatch. The matches
+// Conditional says that if If satisfies IfMatch, Then must satisfy ThenMatch. The matches
 // are fields of which only the value attributes count.
 type Conditional struct {
 	If        string
@@ -36,7 +36,7 @@ type Conditional struct {
 	ThenErr string
 }
 
-// ConditionalAtLeastOneOf: if If satisfies IfMatch, one of ThenAtLeastOneOf must be set.
+// ConditionalAtLeastOneOf says that if If satisfies IfMatch, one of ThenAtLeastOneOf must be set.
 type ConditionalAtLeastOneOf struct {
 	If               string
 	IfMatch          Field

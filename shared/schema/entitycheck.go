@@ -210,7 +210,7 @@ func (c *check) code(o, why Object) Object {
 	if err == nil {
 		return why
 	}
-	v := asViolation(err).(*Violation)
+	v := asViolation(err)
 	for name, message := range v.Fields {
 		if name != "@entity" {
 			if why == nil {

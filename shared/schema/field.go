@@ -6,10 +6,9 @@ var Null any = null{}
 type null struct{}
 
 // Int returns a pointer for LenMin, LenMax and LenEq.
-func Int(n int) *int { return &n }
-
-// Float returns a pointer for Gt.
-func Float(f float64) *float64 { return &f }
+//
+//go:fix inline
+func Int(n int) *int { return new(n) }
 
 // Must returns a pointer for Eq and Ne; Must(nil) and Must(Null) stand for null.
 func Must(v any) *any {

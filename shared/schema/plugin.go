@@ -34,7 +34,7 @@ func Redis() Field {
 		Port().Named("port").Defaults(6379),
 		Timeout().Named("timeout").Defaults(2000),
 		Field{Name: "username", Type: String, Referenceable: true},
-		Field{Name: "password", Type: String, LenMin: Int(0), Referenceable: true, Encrypted: true},
+		Field{Name: "password", Type: String, LenMin: new(0), Referenceable: true, Encrypted: true},
 		Field{Name: "database", Type: Integer, Default: 0},
 		Field{Name: "ssl", Type: Boolean, Default: false, NotRequired: true},
 		Field{Name: "ssl_verify", Type: Boolean, Default: false, NotRequired: true},
@@ -57,7 +57,7 @@ func RedisShorthands() []Shorthand {
 	return []Shorthand{
 		moved("redis_host", "host", Field{Type: String}),
 		moved("redis_port", "port", Field{Type: Integer}),
-		moved("redis_password", "password", Field{Type: String, LenMin: Int(0)}),
+		moved("redis_password", "password", Field{Type: String, LenMin: new(0)}),
 		moved("redis_username", "username", Field{Type: String}),
 		moved("redis_ssl", "ssl", Field{Type: Boolean}),
 		moved("redis_ssl_verify", "ssl_verify", Field{Type: Boolean}),

@@ -153,9 +153,8 @@ func transform(s, sub *Schema, out, given Object) error {
 }
 
 // asViolation makes any error of a check a violation.
-func asViolation(err error) error {
-	var v *Violation
-	if errors.As(err, &v) {
+func asViolation(err error) *Violation {
+	if v, ok := errors.AsType[*Violation](err); ok {
 		return v
 	}
 	return &Violation{Fields: Object{"@entity": []any{err.Error()}}}

@@ -59,14 +59,14 @@ func TestMessages(t *testing.T) {
 		{"required", str.AsRequired(), nil, "required field missing"},
 		{"null", str, nil, nil},
 		{"empty", str, "", "length must be at least 1"},
-		{"empty allowed", with(str, func(f *schema.Field) { f.LenMin = schema.Int(0) }), "", nil},
-		{"len_min", with(str, func(f *schema.Field) { f.LenMin = schema.Int(3) }), "ab", "length must be at least 3"},
-		{"len_max", with(str, func(f *schema.Field) { f.LenMax = schema.Int(1) }), "ab", "length must be at most 1"},
-		{"len_eq", with(str, func(f *schema.Field) { f.LenEq = schema.Int(1) }), "ab", "length must be 1"},
-		{"len_min of list", with(schema.ArrayOf(str), func(f *schema.Field) { f.LenMin = schema.Int(1) }), []any{}, "length must be at least 1"},
-		{"len_min of map", with(schema.MapOf(str, str), func(f *schema.Field) { f.LenMin = schema.Int(1) }), schema.Object{}, "length must be at least 1"},
+		{"empty allowed", with(str, func(f *schema.Field) { f.LenMin = new(0) }), "", nil},
+		{"len_min", with(str, func(f *schema.Field) { f.LenMin = new(3) }), "ab", "length must be at least 3"},
+		{"len_max", with(str, func(f *schema.Field) { f.LenMax = new(1) }), "ab", "length must be at most 1"},
+		{"len_eq", with(str, func(f *schema.Field) { f.LenEq = new(1) }), "ab", "length must be 1"},
+		{"len_min of list", with(schema.ArrayOf(str), func(f *schema.Field) { f.LenMin = new(1) }), []any{}, "length must be at least 1"},
+		{"len_min of map", with(schema.MapOf(str, str), func(f *schema.Field) { f.LenMin = new(1) }), schema.Object{}, "length must be at least 1"},
 		{"between", with(num, func(f *schema.Field) { f.Between = []float64{0, 0.5} }), 0.6, "value should be between 0 and 0.5"},
-		{"gt", with(num, func(f *schema.Field) { f.Gt = schema.Float(0) }), int64(0), "value must be greater than 0"},
+		{"gt", with(num, func(f *schema.Field) { f.Gt = new(float64(0)) }), int64(0), "value must be greater than 0"},
 		{"one_of", schema.OneOf("a", "b"), "c", "expected one of: a, b"},
 		{"one_of numbers", schema.Field{Type: schema.Integer, OneOf: []any{-1, 1}}, int64(0), "expected one of: -1, 1"},
 		{"one_of number", schema.Field{Type: schema.Integer, OneOf: []any{-1, 1}}, 1.0, nil},
@@ -150,30 +150,70 @@ func TestEntityChecks(t *testing.T) {
 		op    schema.Op
 		want  schema.Object
 	}{
-		{"at_least_one_of", schema.EntityCheck{AtLeastOneOf: []string{"a", "b"}}, schema.Object{}, schema.Insert,
-			schema.Object{"@entity": []any{"at least one of these fields must be non-empty: 'a', 'b'"}}},
-		{"at_least_one_of on update", schema.EntityCheck{AtLeastOneOf: []string{"a", "b"}}, schema.Object{"a": nil}, schema.Update,
-			schema.Object{"@entity": []any{"when updating, at least one of these fields must be non-empty: 'a', 'b'"}}},
+		{
+			"at_least_one_of",
+			schema.EntityCheck{AtLeastOneOf: []string{"a", "b"}},
+			schema.Object{},
+			schema.Insert,
+			schema.Object{"@entity": []any{"at least one of these fields must be non-empty: 'a', 'b'"}},
+		},
+		{
+			"at_least_one_of on update",
+			schema.EntityCheck{AtLeastOneOf: []string{"a", "b"}},
+			schema.Object{"a": nil},
+			schema.Update,
+			schema.Object{"@entity": []any{"when updating, at least one of these fields must be non-empty: 'a', 'b'"}},
+		},
 		{"at_least_one_of given", schema.EntityCheck{AtLeastOneOf: []string{"a", "b"}}, schema.Object{"b": "x"}, schema.Insert, nil},
-		{"only_one_of", schema.EntityCheck{OnlyOneOf: []string{"a", "b"}}, schema.Object{"a": "x", "b": "y"}, schema.Insert,
-			schema.Object{"@entity": []any{"exactly one of these fields must be non-empty: 'a', 'b'"}}},
-		{"mutually_exclusive", schema.EntityCheck{MutuallyExclusive: []string{"a", "b"}}, schema.Object{"a": "x", "b": "y"}, schema.Insert,
-			schema.Object{"@entity": []any{"only one or none of these fields must be set: 'a', 'b'"}}},
-		{"mutually_required", schema.EntityCheck{MutuallyRequired: []string{"a", "b"}}, schema.Object{"a": "x"}, schema.Insert,
-			schema.Object{"@entity": []any{"all or none of these fields must be set: 'a', 'b'"}}},
-		{"distinct", schema.EntityCheck{Distinct: []string{"a", "b"}}, schema.Object{"a": "x", "b": "x"}, schema.Insert,
-			schema.Object{"@entity": []any{"values of these fields must be distinct: 'a', 'b'"}}},
-		{"conditional", schema.EntityCheck{Conditional: &schema.Conditional{
-			If: "a", IfMatch: schema.Field{Eq: schema.Must("x")}, Then: "b", ThenMatch: schema.Field{Required: true},
-		}}, schema.Object{"a": "x"}, schema.Insert,
-			schema.Object{"b": "required field missing", "@entity": []any{"failed conditional validation given value of field 'a'"}}},
+		{
+			"only_one_of",
+			schema.EntityCheck{OnlyOneOf: []string{"a", "b"}},
+			schema.Object{"a": "x", "b": "y"},
+			schema.Insert,
+			schema.Object{"@entity": []any{"exactly one of these fields must be non-empty: 'a', 'b'"}},
+		},
+		{
+			"mutually_exclusive",
+			schema.EntityCheck{MutuallyExclusive: []string{"a", "b"}},
+			schema.Object{"a": "x", "b": "y"},
+			schema.Insert,
+			schema.Object{"@entity": []any{"only one or none of these fields must be set: 'a', 'b'"}},
+		},
+		{
+			"mutually_required",
+			schema.EntityCheck{MutuallyRequired: []string{"a", "b"}},
+			schema.Object{"a": "x"},
+			schema.Insert,
+			schema.Object{"@entity": []any{"all or none of these fields must be set: 'a', 'b'"}},
+		},
+		{
+			"distinct",
+			schema.EntityCheck{Distinct: []string{"a", "b"}},
+			schema.Object{"a": "x", "b": "x"},
+			schema.Insert,
+			schema.Object{"@entity": []any{"values of these fields must be distinct: 'a', 'b'"}},
+		},
+		{
+			"conditional",
+			schema.EntityCheck{Conditional: &schema.Conditional{
+				If: "a", IfMatch: schema.Field{Eq: schema.Must("x")}, Then: "b", ThenMatch: schema.Field{Required: true},
+			}},
+			schema.Object{"a": "x"},
+			schema.Insert,
+			schema.Object{"b": "required field missing", "@entity": []any{"failed conditional validation given value of field 'a'"}},
+		},
 		{"conditional that does not apply", schema.EntityCheck{Conditional: &schema.Conditional{
 			If: "a", IfMatch: schema.Field{Eq: schema.Must("x")}, Then: "b", ThenMatch: schema.Field{Required: true},
 		}}, schema.Object{"a": "y"}, schema.Insert, nil},
-		{"conditional with message", schema.EntityCheck{Conditional: &schema.Conditional{
-			If: "a", IfMatch: schema.Field{OneOf: []any{"x"}}, Then: "r.c", ThenMatch: schema.Field{OneOf: []any{"z"}}, ThenErr: "set c",
-		}}, schema.Object{"a": "x", "r": schema.Object{"c": "y"}}, schema.Insert,
-			schema.Object{"r": schema.Object{"c": "expected one of: z"}, "@entity": []any{"set c"}}},
+		{
+			"conditional with message",
+			schema.EntityCheck{Conditional: &schema.Conditional{
+				If: "a", IfMatch: schema.Field{OneOf: []any{"x"}}, Then: "r.c", ThenMatch: schema.Field{OneOf: []any{"z"}}, ThenErr: "set c",
+			}},
+			schema.Object{"a": "x", "r": schema.Object{"c": "y"}},
+			schema.Insert,
+			schema.Object{"r": schema.Object{"c": "expected one of: z"}, "@entity": []any{"set c"}},
+		},
 		{"conditional_at_least_one_of", schema.EntityCheck{ConditionalAtLeastOneOf: &schema.ConditionalAtLeastOneOf{
 			If: "a", IfMatch: schema.Field{OneOf: []any{"x"}}, ThenAtLeastOneOf: []string{"r.c"}, ThenErr: "must set %s for x",
 		}}, schema.Object{"a": "x"}, schema.Insert, schema.Object{"@entity": []any{"must set 'r.c' for x"}}},
@@ -181,14 +221,33 @@ func TestEntityChecks(t *testing.T) {
 			If: "a", IfMatch: schema.Field{OneOf: []any{"x"}}, ThenAtLeastOneOf: []string{"b"},
 			ElseMatch: &schema.Field{OneOf: []any{"y"}}, ElseAtLeastOneOf: []string{"b"},
 		}}, schema.Object{"a": "y"}, schema.Insert, schema.Object{"@entity": []any{"at least one of these fields must be non-empty: 'b'"}}},
-		{"code", schema.EntityCheck{Fields: []string{"a"}, Func: func(schema.Object) error { return errors.New("no") }},
-			schema.Object{"a": "x"}, schema.Insert, schema.Object{"@entity": []any{"no"}}},
-		{"code about a field", schema.EntityCheck{Fields: []string{"a"}, Func: func(schema.Object) error { return schema.Violate("a", "no") }},
-			schema.Object{"a": "x"}, schema.Insert, schema.Object{"a": "no"}},
-		{"code is not run without its fields", schema.EntityCheck{Fields: []string{"a"}, Func: func(schema.Object) error { return errors.New("no") }},
-			schema.Object{}, schema.Insert, nil},
-		{"code is not run on wrong fields", schema.EntityCheck{Fields: []string{"a"}, Func: func(schema.Object) error { return errors.New("no") }},
-			schema.Object{"a": int64(1)}, schema.Insert, schema.Object{"a": "expected a string"}},
+		{
+			"code",
+			schema.EntityCheck{Fields: []string{"a"}, Func: func(schema.Object) error { return errors.New("no") }},
+			schema.Object{"a": "x"},
+			schema.Insert,
+			schema.Object{"@entity": []any{"no"}},
+		},
+		{
+			"code about a field",
+			schema.EntityCheck{Fields: []string{"a"}, Func: func(schema.Object) error { return schema.Violate("a", "no") }},
+			schema.Object{"a": "x"},
+			schema.Insert,
+			schema.Object{"a": "no"},
+		},
+		{
+			"code is not run without its fields",
+			schema.EntityCheck{Fields: []string{"a"}, Func: func(schema.Object) error { return errors.New("no") }},
+			schema.Object{},
+			schema.Insert, nil,
+		},
+		{
+			"code is not run on wrong fields",
+			schema.EntityCheck{Fields: []string{"a"}, Func: func(schema.Object) error { return errors.New("no") }},
+			schema.Object{"a": int64(1)},
+			schema.Insert,
+			schema.Object{"a": "expected a string"},
+		},
 		{"references are not looked into", schema.EntityCheck{Conditional: &schema.Conditional{
 			If: "v", IfMatch: schema.Field{Ne: schema.Must(nil)}, Then: "b", ThenMatch: schema.Field{Required: true},
 		}}, schema.Object{"v": "{vault://env/x}"}, schema.Insert, nil},
@@ -291,8 +350,10 @@ func TestShorthands(t *testing.T) {
 		in   schema.Object
 		want string
 	}{
-		{schema.Object{"redis_port": int64(1), "redis": schema.Object{"port": int64(2)}},
-			"schema violation (redis_port: both deprecated and new field are used but their values mismatch: redis_port = 1 vs redis.port = 2)"},
+		{
+			schema.Object{"redis_port": int64(1), "redis": schema.Object{"port": int64(2)}},
+			"schema violation (redis_port: both deprecated and new field are used but their values mismatch: redis_port = 1 vs redis.port = 2)",
+		},
 		{schema.Object{"redis_host": int64(1)}, "schema violation (redis_host: expected a string)"},
 	} {
 		if _, err := get(tt.in); err == nil || err.Error() != tt.want {
@@ -438,7 +499,8 @@ func TestHiddenAndTransient(t *testing.T) {
 
 func TestDeclareKeepsWhatStays(t *testing.T) {
 	s := &schema.Schema{Name: "test", Fields: []schema.Field{
-		schema.ID(), schema.CreatedAt(), schema.UpdatedAt(), {Name: "key", Type: schema.String, Auto: true},
+		schema.ID(), schema.CreatedAt(), schema.UpdatedAt(),
+		{Name: "key", Type: schema.String, Auto: true},
 		{Name: "a", Type: schema.String},
 	}}
 	first, err := s.Process(schema.Object{"id": someID, "a": "x", "created_at": int64(1), "updated_at": int64(2)}, schema.Declare, nil)

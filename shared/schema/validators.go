@@ -175,8 +175,7 @@ func (f *field) custom(v any) any {
 	if err == nil {
 		return nil
 	}
-	var violation *Violation
-	if errors.As(err, &violation) {
+	if violation, ok := errors.AsType[*Violation](err); ok {
 		return violation.Fields
 	}
 	return f.err(err.Error())

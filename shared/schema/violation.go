@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -18,8 +19,8 @@ type Violation struct {
 func Violate(path, message string) *Violation {
 	parts := strings.Split(path, ".")
 	var v any = message
-	for i := len(parts) - 1; i >= 0; i-- {
-		v = Object{parts[i]: v}
+	for _, part := range slices.Backward(parts) {
+		v = Object{part: v}
 	}
 	return &Violation{Fields: v.(Object)}
 }

@@ -26,7 +26,7 @@ func handshake(t *testing.T, server, client *tls.Config) (serverErr, clientErr e
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	b, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)

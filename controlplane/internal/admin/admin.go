@@ -11,6 +11,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -169,10 +170,8 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, t *table) {
 
 // origin returns the origin that may read the answer.
 func (a *API) origin(asked string) string {
-	for _, allowed := range a.o.AllowedOrigins {
-		if allowed == asked {
-			return asked
-		}
+	if slices.Contains(a.o.AllowedOrigins, asked) {
+		return asked
 	}
 	switch {
 	case len(a.o.AllowedOrigins) > 0:

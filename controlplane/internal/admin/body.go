@@ -91,8 +91,7 @@ func (c *call) decode(s *schema.Schema, stored schema.Object) (schema.Object, er
 
 // unread is the error of a body that did not come whole.
 func unread(err error) error {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return err
 	}
 	return refuse(http.StatusBadRequest, "cannot read the request body")

@@ -72,9 +72,13 @@ func TestWait(t *testing.T) {
 	f := &fleet{result: hub.Result{Applied: 1, Total: 3, Missing: []string{"n2"}, Refused: map[string]string{"n3": "no", "n1": "no"}}, err: hub.ErrNotApplied}
 	s := newServer(t, func(o *admin.Options) { o.Fleet = f })
 	for _, bad := range []headers{
-		{"X-Sluice-Wait": "some"}, {"X-Sluice-Wait": "-1"}, {"X-Sluice-Wait": "101%"},
-		{"X-Sluice-Wait": "all", "X-Sluice-Wait-Timeout": "x"}, {"X-Sluice-Wait": "all", "X-Sluice-Wait-Timeout": "-1"},
-		{"X-Sluice-Wait": "all", "X-Sluice-Wait-Timeout": "NaN"}, {"X-Sluice-Wait": "all", "X-Sluice-Wait-Timeout": "1000000"},
+		{"X-Sluice-Wait": "some"},
+		{"X-Sluice-Wait": "-1"},
+		{"X-Sluice-Wait": "101%"},
+		{"X-Sluice-Wait": "all", "X-Sluice-Wait-Timeout": "x"},
+		{"X-Sluice-Wait": "all", "X-Sluice-Wait-Timeout": "-1"},
+		{"X-Sluice-Wait": "all", "X-Sluice-Wait-Timeout": "NaN"},
+		{"X-Sluice-Wait": "all", "X-Sluice-Wait-Timeout": "1000000"},
 	} {
 		bad["Content-Type"] = asJSON["Content-Type"]
 		s.do("POST", "/services", bad, `{"name":"x","host":"h"}`).is(400).says("X-Sluice-Wait")

@@ -86,7 +86,7 @@ func invalidOffset(offset string) error {
 }
 
 // tags reads the filter: a,b means both, a/b means any.
-func tags(query url.Values) (list []string, any bool, err error) {
+func tags(query url.Values) (list []string, either bool, err error) {
 	given, filter := query.Has("tags"), query.Get("tags")
 	if !given && query.Has("tags[]") {
 		given, filter = true, strings.Join(query["tags[]"], ",")
@@ -95,16 +95,16 @@ func tags(query url.Values) (list []string, any bool, err error) {
 		return nil, false, nil
 	}
 	separator := ","
-	if any = strings.Contains(filter, "/"); any {
+	if either = strings.Contains(filter, "/"); either {
 		separator = "/"
 	}
 	switch {
 	case filter == "":
 		return nil, false, invalidTags("cannot be null")
-	case any && strings.Contains(filter, ","):
+	case either && strings.Contains(filter, ","):
 		return nil, false, invalidTags("invalid filter syntax")
 	}
-	return strings.Split(filter, separator), any, nil
+	return strings.Split(filter, separator), either, nil
 }
 
 func invalidTags(why string) error {

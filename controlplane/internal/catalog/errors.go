@@ -17,7 +17,6 @@ type Code int
 
 // Codes of errors that are not schema violations.
 const (
-	CodeInvalidPrimaryKey   Code = 1
 	CodeSchemaViolation     Code = 2
 	CodePrimaryKeyViolation Code = 3
 	CodeForeignKeyViolation Code = 4
@@ -92,11 +91,6 @@ func notFound(key Key, endpoint string) error {
 	return &Error{CodeNotFound, "not found", "could not find the entity with '" + luaTable(fields) + "'", fields}
 }
 
-func invalidPrimaryKey(id string) error {
-	fields := schema.Object{"id": id}
-	return &Error{CodeInvalidPrimaryKey, "invalid primary key", "invalid primary key: '" + luaTable(fields) + "'", fields}
-}
-
 func primaryKeyViolation(name, id string) error {
 	fields := schema.Object{name: id}
 	return &Error{CodePrimaryKeyViolation, "primary key violation", "primary key violation on key '" + luaTable(fields) + "'", fields}
@@ -110,14 +104,16 @@ func foreignKeyViolation(field, kind, id string) error {
 	ref := schema.Object{"id": id}
 	return &Error{
 		CodeForeignKeyViolation, "foreign key violation",
-		fmt.Sprintf("the foreign key '%s' does not reference an existing '%s' entity.", luaTable(ref), kind), schema.Object{field: ref},
+		fmt.Sprintf("the foreign key '%s' does not reference an existing '%s' entity.", luaTable(ref), kind),
+		schema.Object{field: ref},
 	}
 }
 
 func referencedBy(kind, other string) error {
 	return &Error{
 		CodeForeignKeyViolation, "foreign key violation",
-		fmt.Sprintf("an existing '%s' entity references this '%s' entity", other, kind), schema.Object{"@referenced_by": other},
+		fmt.Sprintf("an existing '%s' entity references this '%s' entity", other, kind),
+		schema.Object{"@referenced_by": other},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
@@ -141,9 +142,7 @@ func (c *Catalog) show(tx store.Tx, k *kind, o schema.Object) (schema.Object, er
 		return nil, err
 	}
 	with := make(schema.Object, len(o)+1)
-	for name, v := range o {
-		with[name] = v
-	}
+	maps.Copy(with, o)
 	list := make([]any, len(names))
 	for i, name := range names {
 		list[i] = name.name

@@ -361,11 +361,10 @@ func (r *replacing) write() error {
 		p := puts[i]
 		for {
 			err := p.k.put(r.tx, p.o)
-			var refused *Error
 			if err == nil {
 				break
 			}
-			if !errors.As(err, &refused) {
+			if _, ok := errors.AsType[*Error](err); !ok {
 				return err
 			}
 			// Another entity has a value in the store that it gives up: it makes room

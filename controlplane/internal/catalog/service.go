@@ -203,8 +203,7 @@ func (k *kind) put(tx store.WriteTx, o schema.Object) error {
 		write = tx.PutLocal
 	}
 	err = write(k.name, k.id(o), body, indexes)
-	var conflict *store.ConflictError
-	if errors.As(err, &conflict) {
+	if conflict, ok := errors.AsType[*store.ConflictError](err); ok {
 		return k.conflict(conflict, o)
 	}
 	return err

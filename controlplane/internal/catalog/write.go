@@ -141,8 +141,7 @@ func (c *Catalog) check(k *kind, o schema.Object) error {
 		return nil
 	}
 	if err := c.o.Check(o); err != nil {
-		var v *schema.Violation
-		if errors.As(err, &v) {
+		if v, ok := errors.AsType[*schema.Violation](err); ok {
 			return v
 		}
 		return schema.Violate("config", err.Error())

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
@@ -62,8 +63,7 @@ func (s *Service) Load(ctx context.Context, document []byte, _ string, flatten b
 		return nil, store.Position{}, refuse(f.wrong)
 	}
 	p, err := s.o.Catalog.Replace(ctx, f.entities())
-	var refused *catalog.ReplaceError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*catalog.ReplaceError](err); ok {
 		return nil, p, f.explain(refused, flatten)
 	}
 	if err != nil {
@@ -108,7 +108,8 @@ var versions = []string{"1.1", "2.1", "3.0"}
 
 // Export returns the configuration as a YAML document, which Load reads.
 func (s *Service) Export(ctx context.Context) (string, error) {
-	document := fmt.Sprintf("_format_version: '%s'\n_transform: false\n", versions[len(versions)-1])
+	var document strings.Builder
+	_, _ = fmt.Fprintf(&document, "_format_version: '%s'\n_transform: false\n", versions[len(versions)-1])
 	for _, def := range s.kinds {
 		list, err := s.all(ctx, def)
 		if err != nil {
@@ -129,9 +130,9 @@ func (s *Service) Export(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("write %s: %w", def.Kind(), err)
 		}
-		document += text
+		document.WriteString(text)
 	}
-	return document, nil
+	return document.String(), nil
 }
 
 // deprecated takes fields out that are only there for readers of old.

@@ -25,7 +25,7 @@ func refuse(fields schema.Object) *Error { return &Error{Fields: fields} }
 
 func (e *Error) Error() string {
 	var b strings.Builder
-	print(&b, e.Fields)
+	show(&b, e.Fields)
 	return "declarative config is invalid: " + b.String()
 }
 
@@ -38,8 +38,8 @@ func (e *Error) Body() any {
 	return body
 }
 
-// print writes what is wrong as clients know it: {services={{host="required"}}}.
-func print(b *strings.Builder, v any) {
+// show writes what is wrong as clients know it: {services={{host="required"}}}.
+func show(b *strings.Builder, v any) {
 	switch v := v.(type) {
 	case schema.Object:
 		b.WriteByte('{')
@@ -48,7 +48,7 @@ func print(b *strings.Builder, v any) {
 				b.WriteByte(',')
 			}
 			b.WriteString(name + "=")
-			print(b, v[name])
+			show(b, v[name])
 		}
 		b.WriteByte('}')
 	case []any:
@@ -65,7 +65,7 @@ func print(b *strings.Builder, v any) {
 			if first = false; gap {
 				b.WriteString("[" + strconv.Itoa(i+1) + "]=")
 			}
-			print(b, e)
+			show(b, e)
 		}
 		b.WriteByte('}')
 	case string:

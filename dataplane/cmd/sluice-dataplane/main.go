@@ -59,14 +59,14 @@ func printVersion(out io.Writer) error {
 }
 
 func serve(s *settings.Settings, errs io.Writer) error {
-	target := io.Writer(errs)
+	target := errs
 	var file *reopened
 	if log := s.Log("proxy_error_log"); s.IsSet("proxy_error_log") && !log.Off {
 		var err error
 		if file, err = openLog(log.Path); err != nil {
 			return fmt.Errorf("proxy_error_log: %w", err)
 		}
-		defer file.Close()
+		defer func() { _ = file.Close() }()
 		target = file
 	}
 	logger, err := logging.New(logging.Options{Name: "dp", Level: s.String("log_level"), JSON: s.String("log_format") == "json", Output: target})
@@ -105,7 +105,7 @@ func health(s *settings.Settings, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("health: %w", err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
 	if err != nil {
 		return fmt.Errorf("health: %w", err)

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -115,11 +116,10 @@ type Target struct {
 	Port   int
 	Weight int
 	// addr is set when Host is an IP.
-	addr    string
-	state   *targetState
-	rotate  atomic.Uint32
-	index   int
-	address atomic.Pointer[resolved]
+	addr   string
+	state  *targetState
+	rotate atomic.Uint32
+	index  int
 }
 
 // Upstream is a view of an upstream.
@@ -143,12 +143,7 @@ type Skip struct {
 }
 
 func (s *Skip) has(t *Target) bool {
-	for _, o := range s.tried[:s.n] {
-		if o == t {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.tried[:s.n], t)
 }
 
 // Add rules the peer's target out for further picks.

@@ -29,7 +29,7 @@ type names struct {
 	mu     sync.Mutex
 	asking map[string]*question
 	work   sync.WaitGroup
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // bounds look-ups that outlive who asked, ended by close
 	stop   context.CancelFunc
 	swept  time.Time
 }
@@ -48,7 +48,6 @@ type resolved struct {
 	next  atomic.Uint32
 	// text caches ip:port for the last port asked for.
 	text atomic.Pointer[addressText]
-	used atomic.Int64
 }
 
 type addressText struct {
@@ -95,7 +94,7 @@ func (n *names) lookup(ctx context.Context, host string) (*resolved, error) {
 		case now.Before(r.until):
 			return r, r.err
 		case r.err == nil && now.Before(r.until.Add(n.o.StaleTTL)):
-			n.ask(host, r)
+			n.ask(host, r) //nolint:contextcheck // the answer is for others too
 			return r, nil
 		}
 	}
@@ -104,7 +103,7 @@ func (n *names) lookup(ctx context.Context, host string) (*resolved, error) {
 		n.keep(host, r)
 		return r, nil
 	}
-	q := n.ask(host, r)
+	q := n.ask(host, r) //nolint:contextcheck // the answer is for others too
 	select {
 	case <-q.done:
 		return q.answer, q.answer.err

@@ -2,6 +2,7 @@ package controlclient
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -55,7 +56,7 @@ func (s *saver) add(u config.Update) {
 	if n := len(s.queue); n >= maxUnsaved && !u.Whole {
 		// The disk is slow: later updates join the last one that waits.
 		last := &s.queue[n-1]
-		last.Changes = append(last.Changes[:len(last.Changes):len(last.Changes)], u.Changes...)
+		last.Changes = append(slices.Clip(last.Changes), u.Changes...)
 		last.To = u.To
 		if last.Whole {
 			last.Changes = join(last.Changes)

@@ -58,7 +58,7 @@ func (c *Client) session(ctx context.Context) (heard bool, hint time.Duration, e
 	if err != nil {
 		return false, 0, fmt.Errorf("dial %s: %w", c.o.Address, err)
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stream, err := configv1.NewSyncServiceClient(conn).Sync(ctx)
@@ -88,8 +88,7 @@ func (c *Client) session(ctx context.Context) (heard bool, hint time.Duration, e
 		}
 		s.heard.Store(time.Now().UnixNano())
 		if err := s.hear(ctx, m); err != nil {
-			var bye *goodbyeError
-			if errors.As(err, &bye) {
+			if _, ok := errors.AsType[*goodbyeError](err); ok {
 				hint = time.Duration(m.GetGoodbye().GetRetryAfterMs()) * time.Millisecond
 			}
 			return true, min(hint, time.Minute), err

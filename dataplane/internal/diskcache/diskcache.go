@@ -198,7 +198,7 @@ func (c *Cache) base(p config.Position, changes []config.Change) error {
 	if err != nil {
 		return fmt.Errorf("make disk cache log: %w", err)
 	}
-	if _, err := f.WriteString(logMagic); err == nil {
+	if _, err = f.WriteString(logMagic); err == nil {
 		err = f.Sync()
 	}
 	if err != nil {
@@ -396,7 +396,7 @@ func decodeBase(r io.Reader) (*state, error) {
 }
 
 func noEOF(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err
@@ -430,7 +430,7 @@ func (s *state) replay(path string) (good int64, fault string) {
 	good = int64(len(logMagic))
 	for {
 		payload, err := readRecord(r)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return good, ""
 		}
 		if err != nil {

@@ -237,8 +237,7 @@ func (n *building) instance(e *entity.Plugin) *Instance {
 	}
 	phases, env, err := n.b.options.Host.Build(plugin, scope, config)
 	if err != nil {
-		var v *schema.Violation
-		if errors.As(err, &v) {
+		if v, ok := errors.AsType[*schema.Violation](err); ok {
 			for _, reason := range v.Reasons() {
 				n.fail("plugins", e.ID, e.Name, "config", reason)
 			}

@@ -71,7 +71,7 @@ func (c column) text(v any) string {
 }
 
 func (c column) ref(v any) string {
-	r, _ := reflect.ValueOf(v).Elem().Field(c.index).Interface().(*entity.Ref)
+	r, _ := reflect.TypeAssert[*entity.Ref](reflect.ValueOf(v).Elem().Field(c.index))
 	return entity.RefID(r)
 }
 

@@ -66,7 +66,7 @@ func (b *Builder) upstreamTLS(p *Plan, s *entity.Service) (*UpstreamTLS, error) 
 	if s.TLSVerify != nil {
 		verify = *s.TLSVerify
 	}
-	fmt.Fprintf(id, "%v", verify)
+	_, _ = fmt.Fprintf(id, "%v", verify)
 	roots := b.options.TrustedRoots
 	if len(s.CACertificates) > 0 {
 		roots = x509.NewCertPool()
@@ -75,7 +75,7 @@ func (b *Builder) upstreamTLS(p *Plan, s *entity.Service) (*UpstreamTLS, error) 
 			if e == nil || !roots.AppendCertsFromPEM([]byte(e.Cert)) {
 				return nil, fmt.Errorf("ca_certificates: no usable certificate %s", ca)
 			}
-			fmt.Fprintf(id, " ca %s %s", ca, e.CertDigest)
+			_, _ = fmt.Fprintf(id, " ca %s %s", ca, e.CertDigest)
 		}
 	}
 	// The chain is checked here so that tls_verify_depth can be honoured.
@@ -85,7 +85,7 @@ func (b *Builder) upstreamTLS(p *Plan, s *entity.Service) (*UpstreamTLS, error) 
 		if s.TLSVerifyDepth != nil {
 			depth = *s.TLSVerifyDepth
 		}
-		fmt.Fprintf(id, " depth %d", depth)
+		_, _ = fmt.Fprintf(id, " depth %d", depth)
 		c.VerifyConnection = func(state tls.ConnectionState) error { return verifyChain(state, roots, depth) }
 	}
 	if s.ClientCertificate != nil {
@@ -98,7 +98,7 @@ func (b *Builder) upstreamTLS(p *Plan, s *entity.Service) (*UpstreamTLS, error) 
 			return nil, fmt.Errorf("client_certificate: %w", err)
 		}
 		c.Certificates = []tls.Certificate{pair}
-		fmt.Fprintf(id, " client %x", sha256.Sum256([]byte(e.Cert)))
+		_, _ = fmt.Fprintf(id, " client %x", sha256.Sum256([]byte(e.Cert)))
 	}
 	return &UpstreamTLS{ID: hex.EncodeToString(id.Sum(nil)[:16]), config: c}, nil
 }

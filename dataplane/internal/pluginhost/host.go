@@ -41,7 +41,7 @@ type Host struct {
 	nextID  int
 	closing bool
 	work    sync.WaitGroup
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // bounds background work, ended by Close
 	stop    context.CancelFunc
 }
 

@@ -100,7 +100,7 @@ func (w *walk) forwarded(x *pdk.Exchange) {
 	if q.Peer != q.Client {
 		peer = addrText(&x.Text, q.Peer)
 	}
-	real := addrText(&x.Text, q.Client)
+	realIP := addrText(&x.Text, q.Client)
 	proto, host := q.Scheme, q.ForwardedHost
 	path, prefix := q.RawPath, ""
 	if x.MatchedPrefix != "" && x.MatchedPrefix != "/" {
@@ -133,7 +133,7 @@ func (w *walk) forwarded(x *pdk.Exchange) {
 	} else {
 		h.Del("X-Forwarded-Prefix")
 	}
-	h.Set("X-Real-IP", real)
+	h.Set("X-Real-IP", realIP)
 	via := p.via
 	switch q.Proto {
 	case 10:

@@ -132,5 +132,5 @@ func (p *peeked) CloseWrite() error {
 	if c, ok := p.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
 	}
-	return p.Conn.Close()
+	return p.Close()
 }

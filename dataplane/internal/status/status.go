@@ -162,7 +162,7 @@ func (h *Handler) metrics(w http.ResponseWriter, _ *http.Request) {
 		{"sluice_dataplane_routes", "gauge", "Routes in the router.", f.Routes},
 		{"sluice_dataplane_entities", "gauge", "Entities in the configuration.", f.Entities},
 	} {
-		fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n%s %v\n", m.name, m.help, m.name, m.kind, m.name, m.value)
+		_, _ = fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n%s %v\n", m.name, m.help, m.name, m.kind, m.name, m.value)
 	}
 }
 

@@ -46,12 +46,12 @@ type item struct {
 // KindOf returns the kind that a Content-Type names.
 func KindOf(contentType string) Kind {
 	media, _, _ := strings.Cut(contentType, ";")
-	switch media = strings.ToLower(strings.TrimSpace(media)); {
-	case media == "application/x-www-form-urlencoded":
+	switch media = strings.ToLower(strings.TrimSpace(media)); media {
+	case "application/x-www-form-urlencoded":
 		return Form
-	case media == "multipart/form-data":
+	case "multipart/form-data":
 		return Multipart
-	case media == "application/json":
+	case "application/json":
 		return JSON
 	}
 	return None

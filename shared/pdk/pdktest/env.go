@@ -3,6 +3,7 @@ package pdktest
 import (
 	"context"
 	"io"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -63,9 +64,7 @@ func (n *Node) Shared(key string, create func() any) any {
 func (n *Node) Each(fn func(key string, state any)) {
 	n.mu.Lock()
 	states := make(map[string]any, len(n.shared))
-	for k, v := range n.shared {
-		states[k] = v
-	}
+	maps.Copy(states, n.shared)
 	n.mu.Unlock()
 	for k, v := range states {
 		fn(k, v)

@@ -135,8 +135,11 @@ func TestAccess(t *testing.T) {
 
 func TestConsumerHeaders(t *testing.T) {
 	forged := [][2]string{
-		{"X-Consumer-ID", "forged"}, {"X-Consumer-Custom-ID", "forged"}, {"X-Consumer-Username", "forged"},
-		{"X-Credential-Identifier", "forged"}, {"X-Anonymous-Consumer", "true"},
+		{"X-Consumer-ID", "forged"},
+		{"X-Consumer-Custom-ID", "forged"},
+		{"X-Consumer-Username", "forged"},
+		{"X-Credential-Identifier", "forged"},
+		{"X-Anonymous-Consumer", "true"},
 	}
 	for _, test := range []struct {
 		name, config, key string

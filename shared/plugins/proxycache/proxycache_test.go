@@ -117,8 +117,12 @@ func TestWithoutCacheControl(t *testing.T) {
 	})
 	t.Run("types", func(t *testing.T) {
 		walk(t, `{"strategy":"memory","content_type":["text/*","*/json","a/b; x=1","bogus"]}`, []step{
-			{path: "/1", answer: ct("text/html"), want: "Miss"}, {path: "/2", answer: ct("text/html; a=b"), want: "Bypass"}, {path: "/3", answer: ct("x/json"), want: "Miss"},
-			{path: "/4", answer: ct("a/b"), want: "Bypass"}, {path: "/5", answer: ct("a/b;x=1"), want: "Miss"}, {path: "/6", answer: ct("a/b;x=2"), want: "Bypass"},
+			{path: "/1", answer: ct("text/html"), want: "Miss"},
+			{path: "/2", answer: ct("text/html; a=b"), want: "Bypass"},
+			{path: "/3", answer: ct("x/json"), want: "Miss"},
+			{path: "/4", answer: ct("a/b"), want: "Bypass"},
+			{path: "/5", answer: ct("a/b;x=1"), want: "Miss"},
+			{path: "/6", answer: ct("a/b;x=2"), want: "Bypass"},
 		})
 	})
 	t.Run("case", func(t *testing.T) {
@@ -132,8 +136,15 @@ func TestWithoutCacheControl(t *testing.T) {
 			return out
 		}
 		walk(t, `{"strategy":"memory","vary_headers":["X-Vary","x-w"],"vary_query_params":["b","a"]}`, []step{
-			{want: "Miss"}, {header: v("1"), want: "Miss"}, {header: v("1"), want: "Hit", age: "0"}, {header: v("1", "2"), want: "Miss"}, {header: v("1,2"), want: "Hit", age: "0"},
-			{path: "/p?a=1&z=1", want: "Miss"}, {path: "/p?z=2&a=1", want: "Hit", age: "0"}, {path: "/p?a=2&a=1&b", want: "Miss"}, {path: "/p?b&a=1&a=2", want: "Hit", age: "0"},
+			{want: "Miss"},
+			{header: v("1"), want: "Miss"},
+			{header: v("1"), want: "Hit", age: "0"},
+			{header: v("1", "2"), want: "Miss"},
+			{header: v("1,2"), want: "Hit", age: "0"},
+			{path: "/p?a=1&z=1", want: "Miss"},
+			{path: "/p?z=2&a=1", want: "Hit", age: "0"},
+			{path: "/p?a=2&a=1&b", want: "Miss"},
+			{path: "/p?b&a=1&a=2", want: "Hit", age: "0"},
 		})
 	})
 }
@@ -165,9 +176,13 @@ func TestCacheControl(t *testing.T) {
 	}
 	t.Run("stale", func(t *testing.T) {
 		walk(t, `{"strategy":"memory","cache_control":true,"storage_ttl":600}`, []step{
-			{answer: fresh, want: "Miss"}, {after: 70 * time.Second, control: "max-stale", want: "Hit", age: "70"}, {after: 70 * time.Second, control: "max-stale=10", want: "Hit", age: "70"},
-			{after: 70 * time.Second, control: "max-stale=9", answer: fresh, want: "Refresh"}, {after: 131 * time.Second, answer: control("max-age=60, must-revalidate"), want: "Refresh"},
-			{after: 200 * time.Second, control: "max-stale", answer: fresh, want: "Refresh"}, {after: 1000 * time.Second, answer: fresh, want: "Miss"},
+			{answer: fresh, want: "Miss"},
+			{after: 70 * time.Second, control: "max-stale", want: "Hit", age: "70"},
+			{after: 70 * time.Second, control: "max-stale=10", want: "Hit", age: "70"},
+			{after: 70 * time.Second, control: "max-stale=9", answer: fresh, want: "Refresh"},
+			{after: 131 * time.Second, answer: control("max-age=60, must-revalidate"), want: "Refresh"},
+			{after: 200 * time.Second, control: "max-stale", answer: fresh, want: "Refresh"},
+			{after: 1000 * time.Second, answer: fresh, want: "Miss"},
 		})
 	})
 }
@@ -176,8 +191,13 @@ func TestAnswers(t *testing.T) {
 	p := build(t, "")
 	upstream := pdktest.Response{
 		Header: [][2]string{
-			{"Content-Type", "text/plain"}, {"Set-Cookie", "a=b"}, {"Set-Cookie", "c=d"}, {"Connection", "close"}, {"Content-Length", "1000"},
-			{"Date", "x"}, {"X-Kong-Request-Id", "x"},
+			{"Content-Type", "text/plain"},
+			{"Set-Cookie", "a=b"},
+			{"Set-Cookie", "c=d"},
+			{"Connection", "close"},
+			{"Content-Length", "1000"},
+			{"Date", "x"},
+			{"X-Kong-Request-Id", "x"},
 		},
 		Body: strings.Repeat("0123456789", 100),
 	}

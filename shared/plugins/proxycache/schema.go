@@ -17,7 +17,7 @@ var pluginSchema = &schema.Schema{
 				Defaults([]any{"GET", "HEAD"}).Described("Methods of requests that the cache is asked for."),
 			schema.ArrayOf(schema.Field{Type: schema.String}).Named("content_type").AsRequired().
 				Defaults([]any{"text/plain", "application/json"}).Described("Content types that are stored, parameters included; * stands for any type or subtype."),
-			schema.Field{Name: "cache_ttl", Type: schema.Integer, Default: 300, Gt: schema.Float(0)}.
+			schema.Field{Name: "cache_ttl", Type: schema.Integer, Default: 300, Gt: new(float64(0))}.
 				Described("Seconds that an answer stays fresh, unless cache_control lets the answer decide."),
 			schema.OneOf("memory").Named("strategy").AsRequired().Described("Where answers are stored."),
 			schema.Field{Name: "cache_control", Type: schema.Boolean, Default: false, Required: true}.
@@ -44,7 +44,7 @@ var pluginSchema = &schema.Schema{
 func responseCodes() schema.Field {
 	f := schema.ArrayOf(schema.Field{Type: schema.Integer, Between: []float64{100, 900}}).Named("response_code").AsRequired().
 		Defaults([]any{200, 301, 404}).Described("Statuses of answers that are stored.")
-	f.LenMin = schema.Int(1)
+	f.LenMin = new(1)
 	return f
 }
 

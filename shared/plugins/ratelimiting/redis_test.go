@@ -78,8 +78,13 @@ func TestRedis(t *testing.T) {
 		status                int
 		leftMinute, leftMonth string
 	}{
-		{one, 0, 200, "2", "4"}, {two, 0, 200, "1", "3"}, {one, 0, 200, "0", "2"}, {two, 0, 429, "0", "2"},
-		{two, time.Minute, 200, "2", "1"}, {one, time.Minute, 200, "1", "0"}, {two, time.Minute, 429, "1", "0"},
+		{one, 0, 200, "2", "4"},
+		{two, 0, 200, "1", "3"},
+		{one, 0, 200, "0", "2"},
+		{two, 0, 429, "0", "2"},
+		{two, time.Minute, 200, "2", "1"},
+		{one, time.Minute, 200, "1", "0"},
+		{two, time.Minute, 429, "1", "0"},
 	} {
 		r := want.p.Do(pdktest.Request{At: pdktest.Start.Add(want.at)})
 		if r.Err != nil || r.Status != want.status || r.Get("X-RateLimit-Remaining-Minute") != want.leftMinute || r.Get("X-RateLimit-Remaining-Month") != want.leftMonth {

@@ -22,11 +22,11 @@ var pluginSchema = &schema.Schema{
 
 func configField() schema.Field {
 	limit := func(name string) schema.Field {
-		return schema.Field{Name: name, Type: schema.Number, Gt: schema.Float(0)}.Described("Requests allowed in a " + name + ".")
+		return schema.Field{Name: name, Type: schema.Number, Gt: new(float64(0))}.Described("Requests allowed in a " + name + ".")
 	}
 	policy := schema.OneOf(policyLocal, policyCluster, policyRedis).Named("policy").Defaults(policyLocal).
 		Described("Where requests are counted: on each node, across the cluster, or in Redis.")
-	policy.LenMin = schema.Int(0)
+	policy.LenMin = new(0)
 	f := schema.PluginConfig(
 		limit("second"), limit("minute"), limit("hour"), limit("day"), limit("month"), limit("year"),
 		schema.OneOf("consumer", "credential", "ip", "service", "header", "path").Named("limit_by").Defaults("consumer").
@@ -39,7 +39,7 @@ func configField() schema.Field {
 		schema.Redis(),
 		schema.Field{Name: "hide_client_headers", Type: schema.Boolean, Default: false, Required: true}.
 			Described("Whether answers come without the headers that tell the limits."),
-		schema.Field{Name: "error_code", Type: schema.Number, Default: 429, Gt: schema.Float(0)}.
+		schema.Field{Name: "error_code", Type: schema.Number, Default: 429, Gt: new(float64(0))}.
 			Described("Status for requests above a limit."),
 		schema.Field{Name: "error_message", Type: schema.String, Default: "API rate limit exceeded"}.
 			Described("Message for requests above a limit."),
@@ -72,7 +72,7 @@ func checkConfig(v any) error {
 		}
 		for _, long := range periods[i+1:] {
 			if high, ok := number(o[long.name]); ok && high < low {
-				return fmt.Errorf("The limit for %s(%.1f) cannot be lower than the limit for %s(%.1f)", long.name, high, short.name, low) //nolint:revive,staticcheck // Kong's words
+				return fmt.Errorf("The limit for %s(%.1f) cannot be lower than the limit for %s(%.1f)", long.name, high, short.name, low) //nolint:staticcheck // Kong's words
 			}
 		}
 	}

@@ -124,11 +124,11 @@ func values(f *schema.Field, o schema.Object) {
 		o["match_none"] = patterns(f.MatchNone)
 	}
 	if f.MatchAny != nil {
-		any := schema.Object{"patterns": stringsOf(f.MatchAny.Patterns)}
+		anyOf := schema.Object{"patterns": stringsOf(f.MatchAny.Patterns)}
 		if f.MatchAny.Err != "" {
-			any["err"] = f.MatchAny.Err
+			anyOf["err"] = f.MatchAny.Err
 		}
-		o["match_any"] = any
+		o["match_any"] = anyOf
 	}
 	if f.Eq != nil {
 		o["eq"] = *f.Eq

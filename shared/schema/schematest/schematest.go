@@ -67,8 +67,7 @@ func agree(t testing.TB, where, path string, fields []schema.Field, typ reflect.
 
 // collect gathers the types of the members by json name, embedded ones included.
 func collect(typ reflect.Type, out map[string]reflect.Type) {
-	for i := range typ.NumField() {
-		m := typ.Field(i)
+	for m := range typ.Fields() {
 		tag, tagged := m.Tag.Lookup("json")
 		name, _, _ := strings.Cut(tag, ",")
 		switch {

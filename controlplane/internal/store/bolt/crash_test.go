@@ -36,22 +36,22 @@ func crashWriter(path string) {
 	ctx := context.Background()
 	s, err := bolt.Open(ctx, bolt.Options{Path: path, LogRevisions: 300})
 	if err != nil {
-		fmt.Println("error", err)
+		_, _ = fmt.Fprintln(os.Stdout, "error", err)
 		os.Exit(1)
 	}
-	var print sync.Mutex
+	var line sync.Mutex
 	var wait sync.WaitGroup
 	for range 4 {
 		wait.Go(func() {
 			for {
 				p, err := s.Update(ctx, store.Info{}, crashWrite)
 				if err != nil {
-					fmt.Println("error", err)
+					_, _ = fmt.Fprintln(os.Stdout, "error", err)
 					os.Exit(1)
 				}
-				print.Lock()
-				fmt.Println(p.Revision, p.Root)
-				print.Unlock()
+				line.Lock()
+				_, _ = fmt.Fprintln(os.Stdout, p.Revision, p.Root)
+				line.Unlock()
 			}
 		})
 	}

@@ -256,7 +256,7 @@ func TestMigrations(t *testing.T) {
 	if _, err := migrate(s.db, nil, 1); err == nil {
 		t.Error("a layout without migration was taken")
 	}
-	for from := uint32(0); from < layoutVersion; from++ {
+	for from := range uint32(layoutVersion) {
 		if from > 0 && (int(from) > len(migrations) || migrations[from-1].from != from) {
 			t.Errorf("no migration leads away from layout %d", from)
 		}

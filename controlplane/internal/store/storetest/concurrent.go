@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -171,9 +172,7 @@ func testRandom(t *testing.T, s store.Store) {
 	name := func(n int) string { return string(rune('a' + rnd.IntN(n))) }
 	for range 300 {
 		next := map[key]entity{}
-		for k, v := range model {
-			next[k] = v
-		}
+		maps.Copy(next, model)
 		fails := rnd.IntN(4) == 0
 		failure := errors.New("no")
 		before, _ := s.Position()

@@ -39,7 +39,6 @@ type conn struct {
 	keep    bool
 	chunked bool // the response
 	began   time.Time
-	failure error // of reading
 }
 
 func newConn(e *Engine, nc net.Conn, info Info) *conn {
@@ -83,7 +82,7 @@ func (c *conn) run() {
 func (c *conn) step(fd uintptr) bool {
 	c.fd = fd
 	for {
-		if c.state != nil && c.state.w > c.state.r && c.request() {
+		if c.state != nil && c.w > c.r && c.request() {
 			if c.over || c.outside {
 				return true
 			}
@@ -104,7 +103,7 @@ func (c *conn) step(fd uintptr) bool {
 		s := c.state
 		n, err := rawio.Read(fd, s.buf[s.w:])
 		switch {
-		case err == rawio.ErrAgain: //nolint:errorlint // returned bare
+		case err == rawio.ErrAgain:
 			c.park()
 			return false
 		case err != nil || n == 0:
@@ -121,7 +120,7 @@ func (c *conn) step(fd uintptr) bool {
 // wait is step for connections that are not plain sockets: it returns with a request.
 func (c *conn) wait() {
 	for {
-		if c.state != nil && c.state.w > c.state.r && c.request() {
+		if c.state != nil && c.w > c.r && c.request() {
 			c.outside = true
 			return
 		}
@@ -171,7 +170,7 @@ func (c *conn) ready() bool {
 // arm sets the deadline for what is waited for.
 func (c *conn) arm() {
 	now, timeout := time.Now(), c.e.o.IdleTimeout
-	if c.state != nil && c.state.w > c.state.r {
+	if c.state != nil && c.w > c.r {
 		timeout = c.e.o.HeadTimeout - now.Sub(c.began)
 		if timeout <= 0 {
 			timeout = time.Nanosecond
@@ -251,8 +250,7 @@ func (c *conn) request() bool {
 		}
 	}
 	status := 400
-	var refusal *message.Refusal
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*message.Refusal](err); ok {
 		status = refusal.Status
 	}
 	c.refuse(status)
@@ -297,7 +295,7 @@ func (c *conn) start() {
 }
 
 func (c *conn) addresses() {
-	q := &c.state.x.Request
+	q := &c.x.Request
 	q.Scheme = "http"
 	if c.info.TLS {
 		q.Scheme = "https"
@@ -355,14 +353,14 @@ const maxUnread = 256 << 10
 
 // consume reads the rest of the request's body, when that is not much.
 func (c *conn) consume() bool {
-	b := &c.state.body
+	b := &c.body
 	if b.Done() {
 		return true
 	}
 	if c.over || !c.keep || b.wait || b.Err() != nil {
 		return false
 	}
-	if _, ok := b.Body.Whole(); ok {
+	if _, ok := b.Whole(); ok {
 		return true
 	}
 	if b.Left() > maxUnread {
@@ -373,7 +371,7 @@ func (c *conn) consume() bool {
 		n, err := b.Read(space[:])
 		total += n
 		if err != nil {
-			return err == io.EOF
+			return errors.Is(err, io.EOF)
 		}
 	}
 	return false

@@ -356,7 +356,7 @@ func (c *conn) Hijack(x *pdk.Exchange) (net.Conn, *bufio.Reader, error) {
 func (c *conn) write(p []byte) error {
 	if c.inside {
 		n, err := rawio.Write(c.fd, p)
-		if err != nil && err != rawio.ErrAgain { //nolint:errorlint // returned bare
+		if err != nil && err != rawio.ErrAgain {
 			c.over = true
 			return err
 		}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -81,7 +80,7 @@ func New(o Options) *Engine {
 	p.SetUnencryptedHTTP2(true)
 	e.server = &http.Server{
 		Handler: http.HandlerFunc(e.handle), Protocols: &p, ReadHeaderTimeout: o.HeadTimeout, IdleTimeout: o.IdleTimeout,
-		MaxHeaderBytes: maxHead, ErrorLog: log.New(io.Discard, "", 0),
+		MaxHeaderBytes: maxHead, ErrorLog: o.Logger.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 128, WriteByteTimeout: o.WriteTimeout},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if h, ok := e.in.info.Load(c); ok {

@@ -118,7 +118,7 @@ func (r *responder) body(resp *pdk.Response, filter func(piece []byte, last bool
 					return err
 				}
 			}
-			if err == io.EOF {
+			if err == io.EOF { //nolint:errorlint // readers return it bare
 				break
 			}
 			if err != nil {
