@@ -1,6 +1,9 @@
 package http1
 
 import (
+	"sync/atomic"
+	"time"
+
 	"github.com/sluice-gateway/sluice/dataplane/internal/message"
 )
 
@@ -11,6 +14,8 @@ type body struct {
 	c *conn
 	// wait is true while the client waits for 100 before it sends the body.
 	wait bool
+	// closed is set by Close.
+	closed atomic.Bool
 }
 
 // Read implements pdk.Body.
@@ -22,4 +27,17 @@ func (b *body) Read(p []byte) (int, error) {
 		}
 	}
 	return b.Body.Read(p)
+}
+
+// Close makes a Read that waits for the client return, and gives the connection up. It
+// may be called by another goroutine than Read.
+func (b *body) Close() error {
+	b.closed.Store(true)
+	return b.c.nc.SetReadDeadline(time.Unix(1, 0))
+}
+
+// reset lets go of the connection.
+func (b *body) reset() {
+	b.Body, b.c, b.wait = message.Body{}, nil, false
+	b.closed.Store(false)
 }

@@ -199,7 +199,8 @@ func (c *conn) park() {
 func (c *conn) release() {
 	s := c.state
 	c.state = nil
-	s.r, s.w, s.body = 0, 0, body{}
+	s.r, s.w = 0, 0
+	s.body.reset()
 	if len(s.buf) > keptSize {
 		s.buf = make([]byte, bufferSize)
 	}
@@ -357,7 +358,7 @@ func (c *conn) consume() bool {
 	if b.Done() {
 		return true
 	}
-	if c.over || !c.keep || b.wait || b.Err() != nil {
+	if c.over || !c.keep || b.wait || b.Err() != nil || b.closed.Load() {
 		return false
 	}
 	if _, ok := b.Whole(); ok {
@@ -399,6 +400,9 @@ func (c *conn) linger() {
 func (c *conn) Read(p []byte) (int, error) {
 	if at, ok := c.readBy.Due(time.Now(), c.e.o.BodyTimeout); ok {
 		_ = c.nc.SetReadDeadline(at)
+	}
+	if c.state.body.closed.Load() {
+		return 0, net.ErrClosed // the deadline that Close has set may be gone
 	}
 	return c.nc.Read(p)
 }
