@@ -1,0 +1,316 @@
+package server_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pires/go-proxyproto"
+	"go.uber.org/goleak"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
+	"github.com/sluice-gateway/sluice/dataplane/internal/server"
+	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/settings"
+	"github.com/sluice-gateway/sluice/shared/tlsutil"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// answers say what the request was, in a header.
+type answers struct{}
+
+func (answers) Serve(x *pdk.Exchange, r proxy.Responder) {
+	q := &x.Request
+	x.Response.Header.Add("Seen", fmt.Sprintf("%s %d %s %s%s sni=%s peer=%s", q.Method, q.Proto, q.Scheme, q.Host, q.RawPath, q.SNI, q.Peer.Addr()))
+	var body []byte
+	if q.Body != nil {
+		var err error
+		if body, err = io.ReadAll(q.Body); err != nil {
+			body = []byte("body: " + err.Error())
+		}
+	}
+	switch q.RawPath {
+	case "/stream":
+		x.Source = pdk.SourceUpstream
+		x.Response.Status, x.Response.ContentLength, x.Response.Body = 200, -1, bytes.NewReader(body)
+		x.Response.Trailer.Add("Grpc-Status", "0")
+	case "/broken":
+		x.Response.Status, x.Response.ContentLength, x.Response.Body = 200, -1, io.MultiReader(strings.NewReader("part"), broken{})
+	default:
+		_ = x.ExitBody(200, "", body)
+	}
+	_ = r.Send(x, nil)
+}
+
+func (answers) Refuse(x *pdk.Exchange, r proxy.Responder, status int) {
+	_ = x.ExitBody(status, "", nil)
+	_ = r.Send(x, nil)
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errors.New("upstream broke") }
+
+func pair(t *testing.T, name string) tls.Certificate {
+	t.Helper()
+	cert, key, err := tlsutil.Generate(name, time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func start(t *testing.T, listen string, change func(o *server.Options)) *server.Server {
+	t.Helper()
+	listeners, err := settings.ParseListeners(listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := server.Options{Listeners: listeners, Handler: answers{}, Certificates: []tls.Certificate{pair(t, "default")}}
+	if change != nil {
+		change(&o)
+	}
+	s, err := server.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Serve() }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			t.Errorf("shutdown: %v", err)
+		}
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return s
+}
+
+// client speaks HTTP/2 or HTTP/1 only.
+func client(t *testing.T, h2 bool) *http.Client {
+	t.Helper()
+	var p http.Protocols
+	p.SetHTTP1(!h2)
+	p.SetHTTP2(h2)
+	p.SetUnencryptedHTTP2(h2)
+	tr := &http.Transport{Protocols: &p, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // the test's own
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr, Timeout: 10 * time.Second}
+}
+
+func get(t *testing.T, c *http.Client, method, url string, body io.Reader) (*http.Response, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp, string(b)
+}
+
+func TestProtocols(t *testing.T) {
+	s := start(t, "127.0.0.1:0, 127.0.0.1:0 ssl http2, 127.0.0.1:0 http2, 127.0.0.1:0 ssl", nil)
+	large := strings.Repeat("sluice ", 200_000)
+	for _, test := range []struct {
+		name     string
+		listener int
+		scheme   string
+		h2       bool
+		seen     string
+	}{
+		{"plain", 0, "http", false, "11 http"},
+		{"TLS, HTTP/1", 1, "https", false, "11 https"},
+		{"TLS, HTTP/2", 1, "https", true, "20 https"},
+		{"plain, HTTP/1 where HTTP/2 may be", 2, "http", false, "11 http"},
+		{"plain, HTTP/2", 2, "http", true, "20 http"},
+		{"TLS without HTTP/2", 3, "https", false, "11 https"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := client(t, test.h2)
+			base := test.scheme + "://" + s.Addrs()[test.listener].String()
+			for _, body := range []string{"", "hello", large} {
+				resp, got := get(t, c, "POST", base+"/x", strings.NewReader(body))
+				if got != body || !strings.HasPrefix(resp.Header.Get("Seen"), "POST "+test.seen) || !strings.HasSuffix(resp.Header.Get("Seen"), "peer=127.0.0.1") {
+					t.Errorf("%d bytes came as %d; seen %q", len(body), len(got), resp.Header.Get("Seen"))
+				}
+				if resp, got := get(t, c, "POST", base+"/stream", io.MultiReader(strings.NewReader(body))); got != body || resp.Trailer.Get("Grpc-Status") != "0" {
+					t.Errorf("streamed: %d bytes came as %d, trailer %v", len(body), len(got), resp.Trailer)
+				}
+			}
+			if resp, body := get(t, c, "HEAD", base+"/x", nil); resp.StatusCode != 200 || body != "" {
+				t.Errorf("HEAD: %d %q", resp.StatusCode, body)
+			}
+			resp, err := c.Get(base + "/broken")
+			if err == nil {
+				_, err = io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+			}
+			if err == nil {
+				t.Error("a part of a body looks whole")
+			}
+		})
+	}
+	for _, h2 := range []bool{false, true} {
+		before := s.Connections()
+		get(t, client(t, h2), "GET", "https://"+s.Addrs()[1].String()+"/", nil)
+		if got := s.Connections(); got <= before {
+			t.Errorf("HTTP/2 %v: %d connections are counted after %d", h2, got, before)
+		}
+	}
+}
+
+func TestCertificates(t *testing.T) {
+	named, fallback, later := pair(t, "named"), pair(t, "fallback"), pair(t, "later")
+	s := start(t, "127.0.0.1:0 ssl", func(o *server.Options) {
+		o.Certificates = []tls.Certificate{fallback}
+		o.Certificate = func(hello *tls.ClientHelloInfo) *tls.Certificate {
+			if hello.ServerName == "named.example" {
+				return &named
+			}
+			return nil
+		}
+		o.MinTLS = tls.VersionTLS13
+	})
+	see := func(name string, newest uint16) (string, error) {
+		var seen string
+		c, err := tls.Dial("tcp", s.Addrs()[0].String(), &tls.Config{
+			ServerName: name, MaxVersion: newest, InsecureSkipVerify: true, //nolint:gosec // looked at below
+			VerifyPeerCertificate: func(raw [][]byte, _ [][]*x509.Certificate) error {
+				c, err := x509.ParseCertificate(raw[0])
+				if err == nil {
+					seen = c.Subject.CommonName
+				}
+				return err
+			},
+		})
+		if err == nil {
+			_ = c.Close()
+		}
+		return seen, err
+	}
+	for name, want := range map[string]string{"named.example": "named", "other.example": "fallback"} {
+		if got, err := see(name, 0); got != want {
+			t.Errorf("%s gets %q, %v, want %q", name, got, err, want)
+		}
+	}
+	s.SetCertificates([]tls.Certificate{later})
+	if got, err := see("other.example", 0); got != "later" {
+		t.Errorf("after a change: %q, %v", got, err)
+	}
+	if _, err := see("named.example", tls.VersionTLS12); err == nil {
+		t.Error("a version below the lowest is spoken")
+	}
+}
+
+func TestProxyProtocol(t *testing.T) {
+	s := start(t, "127.0.0.1:0 proxy_protocol, 127.0.0.1:0 proxy_protocol ssl http2", nil)
+	source := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 4711}
+	for version := range byte(2) {
+		nc, err := net.Dial("tcp", s.Addrs()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		header := proxyproto.HeaderProxyFromAddrs(version+1, source, nc.RemoteAddr())
+		if _, err := header.WriteTo(nc); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(nc, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(nc), nil)
+		if err != nil {
+			t.Fatalf("version %d: %v", version+1, err)
+		}
+		if seen := resp.Header.Get("Seen"); !strings.HasSuffix(seen, "peer=192.0.2.7") {
+			t.Errorf("version %d: seen %q", version+1, seen)
+		}
+		_ = resp.Body.Close()
+		_ = nc.Close()
+	}
+	nc, err := net.Dial("tcp", s.Addrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(nc, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if b, _ := io.ReadAll(nc); len(b) > 0 {
+		t.Errorf("without a header: %q", b)
+	}
+	_ = nc.Close()
+}
+
+func TestUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	s := start(t, "unix:"+path, nil)
+	c := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) },
+	}}
+	if resp, _ := get(t, c, "GET", "http://h/x", nil); !strings.Contains(resp.Header.Get("Seen"), "GET 11 http h/x") {
+		t.Errorf("seen %q on %v", resp.Header.Get("Seen"), s.Addrs())
+	}
+	if _, err := server.New(server.Options{Handler: answers{}, Listeners: []settings.Listener{{Network: "unix", Address: path}}}); err == nil {
+		t.Error("a socket in use is taken")
+	}
+}
+
+func TestTakenAddressIsNamed(t *testing.T) {
+	s := start(t, "127.0.0.1:0 reuseport backlog=16", nil)
+	taken := s.Addrs()[0].String()
+	listeners, err := settings.ParseListeners("127.0.0.1:0, " + taken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.New(server.Options{Handler: answers{}, Listeners: listeners}); err == nil || !strings.Contains(err.Error(), taken) || !strings.Contains(err.Error(), "proxy_listen") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestShutdown ends handshakes that hang and connections that are idle at once.
+func TestShutdown(t *testing.T) {
+	s := start(t, "127.0.0.1:0, 127.0.0.1:0 ssl http2", nil)
+	hanging, err := net.Dial("tcp", s.Addrs()[1].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = hanging.Close() }()
+	get(t, client(t, false), "GET", "http://"+s.Addrs()[0].String()+"/", nil)
+	get(t, client(t, true), "GET", "https://"+s.Addrs()[1].String()+"/", nil)
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if _, err := net.Dial("tcp", s.Addrs()[0].String()); err == nil {
+		t.Error("still listening")
+	}
+}
