@@ -80,8 +80,7 @@ func millis(d time.Duration) int64 {
 	return d.Milliseconds()
 }
 
-// fromUpstream removes what was meant for this connection only, and names the charset
-// of text that comes without one.
+// fromUpstream removes what was meant for this connection only.
 func (p *Proxy) fromUpstream(x *pdk.Exchange) {
 	h := &x.Response.Header
 	special := false
@@ -90,11 +89,6 @@ func (p *Proxy) fromUpstream(x *pdk.Exchange) {
 		switch f := &fields[i]; len(f.Name) {
 		case len("Connection"), len("Upgrade"), len("Proxy-Connection"):
 			special = special || pdk.EqualFold(f.Name, "Connection") || pdk.EqualFold(f.Name, "Keep-Alive") || pdk.EqualFold(f.Name, "Upgrade") || pdk.EqualFold(f.Name, "Proxy-Connection")
-		case len("Content-Type"):
-			if pdk.EqualFold(f.Name, "Content-Type") && charsetMissing(f.Value) {
-				h.Set("Content-Type", x.Text.Concat(f.Value, "; charset=UTF-8"))
-				fields = h.Fields()
-			}
 		}
 	}
 	if !special || x.Response.Status == 101 {
@@ -103,6 +97,18 @@ func (p *Proxy) fromUpstream(x *pdk.Exchange) {
 	h.DelFunc(func(f *pdk.Field) bool {
 		return pdk.EqualFold(f.Name, "Connection") || pdk.EqualFold(f.Name, "Keep-Alive") || pdk.EqualFold(f.Name, "Upgrade") || pdk.EqualFold(f.Name, "Proxy-Connection")
 	})
+}
+
+// charset names the charset of text that comes without one. Plugins see the type as the
+// upstream sent it.
+func charset(x *pdk.Exchange) {
+	fields := x.Response.Header.Fields()
+	for i := range fields {
+		f := &fields[i]
+		if len(f.Name) == len("Content-Type") && pdk.EqualFold(f.Name, "Content-Type") && charsetMissing(f.Value) {
+			f.Value = x.Text.Concat(f.Value, "; charset=UTF-8")
+		}
+	}
 }
 
 // charsetMissing tells whether a type is text whose charset clients would guess.

@@ -166,17 +166,22 @@ func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
 // answer runs the response phases, sends, and logs.
 func (p *Proxy) answer(w *walk, x *pdk.Exchange, r Responder) {
 	p.responseHeaders(x)
-	var body bool
+	body, keeps := false, true
 	for _, i := range w.chosen {
 		if i.Phases.HeaderFilter != nil && !w.run(i, i.Phases.HeaderFilter) {
 			break
 		}
-		body = body || i.Phases.BodyFilter != nil
+		if i.Phases.BodyFilter != nil {
+			body, keeps = true, keeps && i.Phases.KeepsBody
+		}
 	}
+	charset(x)
 	var filter func(piece []byte, last bool) ([]byte, error)
 	if body {
-		x.Response.ContentLength = -1
-		x.Response.Header.Del("Content-Length")
+		if !keeps {
+			x.Response.ContentLength = -1
+			x.Response.Header.Del("Content-Length")
+		}
 		filter = w.bodyFilter
 	}
 	if err := r.Send(x, filter); err != nil && p.log.IsDebug() {

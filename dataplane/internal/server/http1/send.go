@@ -40,23 +40,21 @@ func (c *conn) Send(x *pdk.Exchange, filter func(piece []byte, last bool) ([]byt
 		c.head(x, -1, true)
 		return c.flush(r, 0)
 	}
+	// With a filter it is -1, unless the filter changes nothing.
 	length := r.ContentLength
 	if r.Buffered == nil && r.Body == nil && filter == nil {
 		length = 0
-	}
-	if filter != nil {
-		length = -1
 	}
 	c.chunked = length < 0 && c.req.Proto >= 11
 	if length < 0 && !c.chunked {
 		c.keep = false
 	}
 	c.head(x, length, false)
+	if filter != nil {
+		return c.filtered(x, filter, length)
+	}
 	if length == 0 {
 		return c.flush(r, 0)
-	}
-	if filter != nil {
-		return c.filtered(x, filter)
 	}
 	return c.stream(x, length)
 }
@@ -137,7 +135,10 @@ func (c *conn) flush(r *pdk.Response, bodyBytes int64) error {
 // finisher is a body that can tell that it has ended before it is asked.
 type finisher interface{ Done() bool }
 
-var errShort = errors.New("body is shorter than announced")
+var (
+	errShort = errors.New("body is shorter than announced")
+	errLong  = errors.New("body is longer than announced")
+)
 
 // stream copies a body that nobody filters.
 func (c *conn) stream(x *pdk.Exchange, length int64) error {
@@ -251,47 +252,60 @@ func (c *conn) terminate(b []byte, trailer *pdk.Header) []byte {
 	return append(b, "\r\n"...)
 }
 
-// filtered passes a body through a filter, piece by piece.
-func (c *conn) filtered(x *pdk.Exchange, filter func(piece []byte, last bool) ([]byte, error)) error {
+// filtered passes a body through a filter, piece by piece. length is -1 unless the filter
+// keeps it.
+func (c *conn) filtered(x *pdk.Exchange, filter func(piece []byte, last bool) ([]byte, error), length int64) error {
 	r := &x.Response
-	if r.Body == nil {
-		out, err := filter(r.Buffered, false)
+	end, _ := r.Body.(finisher)
+	left, buf := length, []byte(nil)
+	pass := func(p []byte, last bool) error {
+		out, err := filter(p, last)
+		if err == nil && length >= 0 && int64(len(out)) > left {
+			err = errLong
+		}
 		if err != nil {
 			return c.broken(r, c.out, 0, err)
 		}
+		left -= int64(len(out))
 		c.chunk(out)
 		r.Sent += int64(len(out))
-	} else {
-		buf := c.large()
-		for {
-			n, readErr := r.Body.Read(buf)
-			if n > 0 {
-				out, err := filter(buf[:n], false)
-				if err != nil {
-					return c.broken(r, c.out, 0, err)
-				}
-				c.chunk(out)
-				if err := c.flush(r, int64(len(out))); err != nil {
-					return err
-				}
+		return nil
+	}
+	switch {
+	case r.Body != nil:
+		buf = c.large()
+	case len(r.Buffered) > 0:
+		if err := pass(r.Buffered, false); err != nil {
+			return err
+		}
+	}
+	for done := r.Body == nil; !done; {
+		n, readErr := r.Body.Read(buf)
+		if n > 0 {
+			if err := pass(buf[:n], false); err != nil {
+				return err
 			}
-			if readErr == io.EOF {
-				break
-			}
-			if readErr != nil {
-				return c.broken(r, c.out, 0, readErr)
+		}
+		switch done = readErr == io.EOF || readErr == nil && end != nil && end.Done(); {
+		case done:
+		case readErr != nil:
+			return c.broken(r, c.out, 0, readErr)
+		default:
+			if err := c.flush(r, 0); err != nil {
+				return err
 			}
 		}
 	}
-	out, err := filter(nil, true)
-	if err != nil {
-		return c.broken(r, c.out, 0, err)
+	if err := pass(nil, true); err != nil {
+		return err
 	}
-	c.chunk(out)
+	if length >= 0 && left != 0 {
+		return c.broken(r, c.out, 0, errShort)
+	}
 	if c.chunked {
 		c.out = c.terminate(c.out, &r.Trailer)
 	}
-	return c.flush(r, int64(len(out)))
+	return c.flush(r, 0)
 }
 
 // chunk appends a piece of a body whose length is not known.

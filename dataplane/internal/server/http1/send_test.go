@@ -66,6 +66,7 @@ func TestResponses(t *testing.T) {
 		{name: "buffered", fill: func(x *pdk.Exchange) { _ = x.ExitBody(418, "", []byte("tea")) }, status: 418, body: "tea", length: "3"},
 		{name: "filtered", fill: func(x *pdk.Exchange) { upstream(x, 200, -1, &pieces{[]string{"he", "llo"}, io.EOF}) }, filter: upper, status: 200, body: "HELLO!", chunked: true},
 		{name: "buffered and filtered", fill: func(x *pdk.Exchange) { _ = x.ExitBody(200, "", []byte("tea")); x.Response.ContentLength = -1 }, filter: upper, status: 200, body: "TEA!", chunked: true},
+		{name: "kept by the filter", fill: func(x *pdk.Exchange) { upstream(x, 200, 5, &pieces{[]string{"he", "llo"}, io.EOF}) }, filter: func(p []byte, _ bool) ([]byte, error) { return p, nil }, status: 200, body: "hello", length: "5"},
 		{name: "HEAD", method: "HEAD", fill: func(x *pdk.Exchange) {
 			x.Response.Header.Add("Content-Length", "77")
 			upstream(x, 200, 77, nil)

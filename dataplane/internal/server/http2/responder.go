@@ -50,7 +50,6 @@ func (r *responder) Send(x *pdk.Exchange, filter func(piece []byte, last bool) (
 	length := resp.ContentLength
 	switch {
 	case filter != nil:
-		length = -1
 	case resp.Buffered != nil:
 		length = int64(len(resp.Buffered))
 	case resp.Body == nil:
