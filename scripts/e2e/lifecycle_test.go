@@ -32,7 +32,7 @@ func TestGracefulStop(t *testing.T) {
 				t.Fatal(err)
 			}
 			started := time.Now()
-			p.stop()
+			p.ends(15 * time.Second)
 			t.Logf("%s took %v after %v", p.name, time.Since(started).Round(time.Millisecond), s)
 		}
 		if err := (<-answer).is(200); err != nil {

@@ -91,6 +91,23 @@ func (p *program) stop() {
 	}
 }
 
+// ends waits for the program to end with exit code 0. A second signal would end it at
+// once, and by the signal.
+func (p *program) ends(timeout time.Duration) {
+	p.t.Helper()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-p.proc.Done():
+		if code := p.proc.ExitCode(); code != 0 {
+			p.t.Errorf("%s ended with exit code %d\n%s", p.name, code, p.proc.Output())
+		}
+	case <-timer.C:
+		p.t.Errorf("%s still runs after %v\n%s", p.name, timeout, p.proc.Output())
+		p.proc.Kill()
+	}
+}
+
 // fails runs the program to its end, which must come soon and not be success, and
 // returns what it wrote.
 func (p *program) fails() string {
