@@ -47,6 +47,9 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 		Address: address, TLS: identity.Client(name), NodeID: d.id, BootID: uuid.NewString(), Hostname: d.hostname,
 		Version: version.Sluice(), Labels: d.s.Labels("cluster_dp_labels"), Plugins: known, Applier: d.plans, Cache: cache,
 		Command: func(ctx context.Context, target, name string, arguments json.RawMessage) (any, error) {
+			if target == "balancer" {
+				return d.balancerCommand(name, arguments)
+			}
 			p := registry.ByName(target)
 			if p == nil {
 				return nil, fmt.Errorf("this node has no plugin %s", target)
@@ -88,4 +91,31 @@ func describe(registry *plugins.Registry) ([]controlclient.Plugin, error) {
 		out = append(out, controlclient.Plugin{Name: p.Name, Version: p.Version, SchemaHash: sum[:]})
 	}
 	return out, nil
+}
+
+// balancerCommand tells or sets the health of an upstream's targets.
+func (d *DataPlane) balancerCommand(name string, arguments json.RawMessage) (any, error) {
+	var a struct {
+		Upstream string `json:"upstream"`
+		Target   string `json:"target"`
+		Healthy  bool   `json:"healthy"`
+	}
+	if err := json.Unmarshal(arguments, &a); err != nil {
+		return nil, fmt.Errorf("arguments of balancer %s: %w", name, err)
+	}
+	u, ok := d.plans.Current().UpstreamByID(a.Upstream)
+	if !ok {
+		return nil, fmt.Errorf("this node has no upstream %s", a.Upstream)
+	}
+	switch name {
+	case "health":
+		return u.Health(), nil
+	case "mark":
+		if !u.Mark(a.Target, a.Healthy) {
+			return nil, fmt.Errorf("the upstream has no target %s on this node", a.Target)
+		}
+		return struct{}{}, nil
+	default:
+		return nil, fmt.Errorf("the balancer knows no command %s", name)
+	}
 }

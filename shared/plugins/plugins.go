@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/keyauth"
 	"github.com/sluice-gateway/sluice/shared/plugins/proxycache"
 	"github.com/sluice-gateway/sluice/shared/plugins/ratelimiting"
+	"github.com/sluice-gateway/sluice/shared/plugins/requesttermination"
 )
 
 // All lists the plugins that come with the product, by name.
@@ -21,6 +22,7 @@ var All = []*pdk.Plugin{
 	keyauth.Plugin,
 	proxycache.Plugin,
 	ratelimiting.Plugin,
+	requesttermination.Plugin,
 }
 
 // Bundled is the registry of All. It is made once.

@@ -7,6 +7,7 @@
 package balancer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -47,9 +48,12 @@ type Options struct {
 // Balancer owns what outlives plans. It is safe for concurrent use.
 type Balancer struct {
 	names *names
+	log   hclog.Logger
 
 	mu      sync.Mutex
 	targets map[targetKey]*targetState
+	probers map[*prober]struct{} // that may have checks under way
+	leaving sync.WaitGroup
 }
 
 type targetKey struct{ upstream, target string }
@@ -58,18 +62,38 @@ type targetKey struct{ upstream, target string }
 type targetState struct {
 	// active is the number of requests under way.
 	active atomic.Int64
-	// failures in a row to connect; latency is a moving average in nanoseconds.
+	// latency is a moving average in nanoseconds.
 	latency atomic.Int64
+	health  health
 	users   int // views, under Balancer.mu
 }
 
 // New makes a balancer. Close ends its work.
 func New(o Options) *Balancer {
-	return &Balancer{names: newNames(o), targets: map[targetKey]*targetState{}}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	return &Balancer{names: newNames(o), log: o.Logger, targets: map[targetKey]*targetState{}, probers: map[*prober]struct{}{}}
 }
 
-// Close waits for look-ups to end.
-func (b *Balancer) Close() { b.names.close() }
+// Close ends checks, and waits for them and for look-ups to end.
+func (b *Balancer) Close() {
+	b.mu.Lock()
+	probers := make([]*prober, 0, len(b.probers))
+	for p := range b.probers {
+		probers = append(probers, p)
+	}
+	clear(b.probers)
+	b.mu.Unlock()
+	for _, p := range probers {
+		p.stop()
+	}
+	for _, p := range probers {
+		p.done.Wait()
+	}
+	b.leaving.Wait()
+	b.names.close()
+}
 
 // Peer is one address that a request can be sent to.
 type Peer struct {
@@ -116,10 +140,12 @@ type Target struct {
 	Port   int
 	Weight int
 	// addr is set when Host is an IP.
-	addr   string
-	state  *targetState
-	rotate atomic.Uint32
-	index  int
+	addr     string
+	upstream *Upstream
+	passive  bool // outcomes of requests are counted
+	state    *targetState
+	rotate   atomic.Uint32
+	index    int
 }
 
 // Upstream is a view of an upstream.
@@ -128,6 +154,7 @@ type Upstream struct {
 	Targets []*Target
 	balance *Balancer
 	picker  picker
+	prober  *prober // nil without active checks
 }
 
 // picker chooses among the targets of one view. It is safe for concurrent use.
@@ -143,7 +170,7 @@ type Skip struct {
 }
 
 func (s *Skip) has(t *Target) bool {
-	return slices.Contains(s.tried[:s.n], t)
+	return t.state.health.down.Load() || slices.Contains(s.tried[:s.n], t)
 }
 
 // Add rules the peer's target out for further picks.
@@ -157,10 +184,19 @@ func (s *Skip) Add(p Peer) {
 // Upstream makes a view.
 func (b *Balancer) Upstream(u *entity.Upstream, targets []*entity.Target) *Upstream {
 	view := &Upstream{Entity: u, balance: b}
+	passive := watches(u)
+	// The oldest comes first, in every plan and on every node.
+	targets = slices.Clone(targets)
+	slices.SortStableFunc(targets, func(a, c *entity.Target) int {
+		if by := cmp.Compare(a.CreatedAt, c.CreatedAt); by != 0 {
+			return by
+		}
+		return strings.Compare(a.Target, c.Target)
+	})
 	b.mu.Lock()
 	for _, e := range targets {
 		host, port := SplitTarget(e.Target)
-		t := &Target{Entity: e, Host: host, Port: port, Weight: e.Weight, index: len(view.Targets)}
+		t := &Target{upstream: view, passive: passive, Entity: e, Host: host, Port: port, Weight: e.Weight, index: len(view.Targets)}
 		if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 			t.addr = netip.AddrPortFrom(a, uint16(port)).String()
 		}
@@ -174,11 +210,27 @@ func (b *Balancer) Upstream(u *entity.Upstream, targets []*entity.Target) *Upstr
 	}
 	b.mu.Unlock()
 	view.picker = newPicker(view)
+	if probes(u) {
+		view.prober = newProber(view)
+		b.mu.Lock()
+		b.probers[view.prober] = struct{}{}
+		b.mu.Unlock()
+	}
 	return view
 }
 
 // Drop says that no plan has the view any more. A request may still use it.
 func (b *Balancer) Drop(view *Upstream) {
+	if p := view.prober; p != nil {
+		p.stop()
+		// It is forgotten once its last check has ended.
+		b.leaving.Go(func() {
+			p.done.Wait()
+			b.mu.Lock()
+			delete(b.probers, p)
+			b.mu.Unlock()
+		})
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, t := range view.Targets {
@@ -193,6 +245,9 @@ func (b *Balancer) Drop(view *Upstream) {
 
 // Pick chooses a peer of the upstream. When all targets were tried it starts over.
 func (u *Upstream) Pick(ctx context.Context, x *pdk.Exchange, skip *Skip) (Peer, error) {
+	if !u.usable() {
+		return Peer{}, ErrNoPeer
+	}
 	for range len(u.Targets) {
 		t := u.picker.pick(x, u, skip)
 		if t == nil && skip.n > 0 {

@@ -69,6 +69,15 @@ func (p *Plan) Match(q *router.Request, m *router.Match) (*Route, bool) {
 	return p.routes.Get(m.Route.ID)
 }
 
+// UpstreamByID finds an upstream by the id of its entity.
+func (p *Plan) UpstreamByID(id string) (*balancer.Upstream, bool) {
+	e := get[entity.Upstream](p, "upstreams", id)
+	if e == nil {
+		return nil, false
+	}
+	return p.Upstream(e.Name)
+}
+
 // Upstream returns the upstream of a name.
 func (p *Plan) Upstream(name string) (*balancer.Upstream, bool) {
 	if p.upstreams.Len() == 0 {

@@ -18,7 +18,7 @@ func (p *Proxy) client(x *pdk.Exchange) {
 	q.Trusted = p.trusted(q.Peer.Addr())
 	q.Path = normalPath(q.RawPath)
 	host, port := splitHost(q.Host)
-	q.ForwardedProto, q.ForwardedHost, q.ForwardedPort = q.Scheme, host, int(q.Local.Port())
+	q.ForwardedProto, q.ForwardedHost, q.ForwardedPort = q.Scheme, lowerHost(&x.Text, host), int(q.Local.Port())
 	_ = port
 	if !q.Trusted {
 		return

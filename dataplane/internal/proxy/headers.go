@@ -80,24 +80,44 @@ func millis(d time.Duration) int64 {
 	return d.Milliseconds()
 }
 
-// fromUpstream removes what was meant for this connection only.
+// fromUpstream removes what was meant for this connection only, and nginx's own orders,
+// which upstreams behind Kong may send.
 func (p *Proxy) fromUpstream(x *pdk.Exchange) {
 	h := &x.Response.Header
-	special := false
+	special, accel := false, false
 	fields := h.Fields()
 	for i := range fields {
-		switch f := &fields[i]; len(f.Name) {
+		name := fields[i].Name
+		switch len(name) {
 		case len("Connection"), len("Upgrade"), len("Proxy-Connection"):
-			special = special || pdk.EqualFold(f.Name, "Connection") || pdk.EqualFold(f.Name, "Keep-Alive") || pdk.EqualFold(f.Name, "Upgrade") || pdk.EqualFold(f.Name, "Proxy-Connection")
+			special = special || pdk.EqualFold(name, "Connection") || pdk.EqualFold(name, "Keep-Alive") || pdk.EqualFold(name, "Upgrade") || pdk.EqualFold(name, "Proxy-Connection")
 		}
+		accel = accel || len(name) > len(accelPrefix) && pdk.EqualFold(name[:len(accelPrefix)], accelPrefix)
+	}
+	if accel {
+		if set := h.Get("X-Accel-Charset"); set != "" && !strings.Contains(h.Get("Content-Type"), "charset") && h.Has("Content-Type") {
+			h.Set("Content-Type", x.Text.Concat(h.Get("Content-Type"), "; charset=", set))
+		}
+		h.DelFunc(func(f *pdk.Field) bool {
+			return len(f.Name) > len(accelPrefix) && pdk.EqualFold(f.Name[:len(accelPrefix)], accelPrefix)
+		})
 	}
 	if !special || x.Response.Status == 101 {
 		return
+	}
+	for _, list := range h.Values(nil, "Connection") {
+		for token := range strings.SplitSeq(list, ",") {
+			if token = strings.TrimSpace(token); token != "" && !pdk.EqualFold(token, "close") && !pdk.EqualFold(token, "keep-alive") {
+				h.Del(token)
+			}
+		}
 	}
 	h.DelFunc(func(f *pdk.Field) bool {
 		return pdk.EqualFold(f.Name, "Connection") || pdk.EqualFold(f.Name, "Keep-Alive") || pdk.EqualFold(f.Name, "Upgrade") || pdk.EqualFold(f.Name, "Proxy-Connection")
 	})
 }
+
+const accelPrefix = "X-Accel-"
 
 // charset names the charset of text that comes without one. Plugins see the type as the
 // upstream sent it.

@@ -156,6 +156,7 @@ func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
 	}
 	x.AccessDone = time.Now()
 	if !x.Exited() {
+		w.forwarded(x)
 		if p.upstream(w, x, r) {
 			return // the connection was handed over
 		}
@@ -175,7 +176,9 @@ func (p *Proxy) answer(w *walk, x *pdk.Exchange, r Responder) {
 			body, keeps = true, keeps && i.Phases.KeepsBody
 		}
 	}
-	charset(x)
+	if x.Source != pdk.SourceError {
+		charset(x)
+	}
 	var filter func(piece []byte, last bool) ([]byte, error)
 	if body {
 		if !keeps {

@@ -7,8 +7,8 @@ import (
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
-// request fills x.Upstream and the headers that the upstream gets, before the access
-// phases, so that plugins see and may change them.
+// request fills x.Upstream before the access phases, so that plugins see and may change
+// it.
 func (w *walk) request(x *pdk.Exchange) {
 	s, q := w.route.Service, &x.Request
 	up := &x.Upstream
@@ -23,7 +23,6 @@ func (w *walk) request(x *pdk.Exchange) {
 	if w.route.Entity.PreserveHost {
 		up.HostHeader = q.Host
 	}
-	w.forwarded(x)
 }
 
 // upstreamPath joins the service's path with the request's (path_handling v0).
@@ -90,7 +89,8 @@ func withoutDots(s string) string {
 	}
 }
 
-// forwarded writes the headers that tell the upstream about the client.
+// forwarded writes the headers that tell the upstream about the client, after the access
+// phases: plugins see what the client sent, and can't change what the gateway says.
 func (w *walk) forwarded(x *pdk.Exchange) {
 	p, q := w.p, &x.Request
 	h := &q.Header
@@ -137,7 +137,7 @@ func (w *walk) forwarded(x *pdk.Exchange) {
 	via := p.via
 	switch q.Proto {
 	case 10:
-		via = x.Text.Concat("1.0 ", p.o.Product)
+		via = x.Text.Concat("1 ", p.o.Product) // as Kong writes it
 	case 20:
 		via = x.Text.Concat("2 ", p.o.Product)
 	}

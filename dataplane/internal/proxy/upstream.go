@@ -50,6 +50,7 @@ func (p *Proxy) upstream(w *walk, x *pdk.Exchange, r Responder) (handedOver bool
 		x.UpstreamFirst = time.Now()
 		if fault == nil {
 			peer.Done(x.UpstreamFirst.Sub(x.UpstreamSent))
+			peer.Report(balancer.Answered, x.Response.Status)
 			x.Source = pdk.SourceUpstream
 			x.Tries[len(x.Tries)-1].Code = x.Response.Status
 			if w.call.Upgraded != nil {
@@ -61,6 +62,13 @@ func (p *Proxy) upstream(w *walk, x *pdk.Exchange, r Responder) (handedOver bool
 		peer.Done(0)
 		last := &x.Tries[len(x.Tries)-1]
 		last.Err, last.Code = kindText(fault.Kind), statusOf(fault.Kind)
+		switch {
+		case fault.Kind == transport.ErrRequestBody || fault.Kind == transport.ErrBodyTooLarge || fault.Kind == transport.ErrRequest:
+		case last.Code == 504:
+			peer.Report(balancer.TimedOut, 0)
+		default:
+			peer.Report(balancer.Failed, 0)
+		}
 		if try < e.Retries && mayRetry(x.Request.Method, fault) {
 			w.skip.Add(peer)
 			continue
