@@ -38,7 +38,7 @@ func (s *Server) serve(l *listener, nc net.Conn) {
 	}
 	_ = nc.SetDeadline(time.Time{})
 	if h2 {
-		s.http2.Serve(conn, http2.Info(i))
+		s.http2.Serve(conn, http2.Info{Peer: i.Peer, Local: i.Local, TLS: i.TLS, SNI: i.SNI})
 		return
 	}
 	s.http1.Serve(conn, i)

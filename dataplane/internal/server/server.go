@@ -102,7 +102,7 @@ func (s *Server) Addrs() []net.Addr {
 
 // Connections returns how many clients are connected.
 func (s *Server) Connections() int64 {
-	all, _ := s.http1.Connections()
+	all := s.http1.Connections().All
 	return int64(all + s.http2.Connections())
 }
 

@@ -2,7 +2,6 @@ package http1
 
 import (
 	"sync/atomic"
-	"time"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/message"
 )
@@ -33,7 +32,7 @@ func (b *body) Read(p []byte) (int, error) {
 // may be called by another goroutine than Read.
 func (b *body) Close() error {
 	b.closed.Store(true)
-	return b.c.nc.SetReadDeadline(time.Unix(1, 0))
+	return b.c.nc.SetReadDeadline(past)
 }
 
 // reset lets go of the connection.

@@ -2,9 +2,10 @@ package http1
 
 import (
 	"errors"
-	"io"
+	"fmt"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,7 +22,7 @@ type conn struct {
 	info Info
 	loop func(fd uintptr) bool // step, bound once
 
-	idle     atomic.Bool
+	phase    atomic.Uint32 // of the connection, for the figures and for Drain
 	requests int
 	readBy   rawio.Deadline
 	writeBy  rawio.Deadline
@@ -39,26 +40,33 @@ type conn struct {
 	keep    bool
 	chunked bool // the response
 	began   time.Time
+	first   [1]byte // what wait reads into while idle
 }
 
+// Phases of a connection.
+const (
+	phaseReading = iota // a head
+	phaseWaiting        // for a request
+	phaseWriting        // from the end of a head to the end of the answer
+	phases
+)
+
 func newConn(e *Engine, nc net.Conn, info Info) *conn {
-	c := &conn{e: e, nc: nc, raw: rawio.Of(nc), info: info}
+	c := &conn{e: e, nc: nc, raw: rawio.Of(nc), info: info, began: time.Now()}
 	c.loop = c.step
 	return c
 }
 
 func (c *conn) run() {
-	defer func() {
-		if c.unread {
-			c.linger()
+	defer c.end()
+	if first := c.info.First; len(first) > 0 {
+		c.info.First = nil
+		c.state = c.e.take()
+		if len(first) > len(c.buf) {
+			c.buf = make([]byte, len(first))
 		}
-		if c.state != nil {
-			c.release()
-		}
-		if !c.taken {
-			_ = c.nc.Close()
-		}
-	}()
+		c.w = copy(c.buf, first)
+	}
 	for !c.over {
 		c.outside = false
 		if c.raw == nil {
@@ -76,6 +84,39 @@ func (c *conn) run() {
 			c.exchange()
 		}
 	}
+}
+
+// end closes the connection. A fault of a handler ends this one and no other.
+func (c *conn) end() {
+	if fault := recover(); fault != nil {
+		c.e.log.Error("handler panicked", "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
+		_ = c.nc.Close()
+		return // whoever still reads the body may use the state
+	}
+	if c.state != nil {
+		c.release()
+	}
+	if c.unread {
+		c.linger()
+	}
+	if !c.taken {
+		_ = c.nc.Close()
+	}
+}
+
+// cut ends the connection for the client. Unlike Close it does not wait for a handler
+// that runs inside the loop.
+func (c *conn) cut() {
+	_ = c.nc.SetDeadline(past)
+	if c.raw != nil {
+		_ = c.raw.Control(func(fd uintptr) { _ = syscall.Shutdown(int(fd), syscall.SHUT_RDWR) })
+		return
+	}
+	below := c.nc
+	if t, ok := below.(interface{ NetConn() net.Conn }); ok {
+		below = t.NetConn()
+	}
+	_ = below.Close()
 }
 
 // step runs inside the poller's read, at the start and whenever there may be bytes.
@@ -118,20 +159,31 @@ func (c *conn) step(fd uintptr) bool {
 }
 
 // wait is step for connections that are not plain sockets: it returns with a request.
+// While nothing is there it holds no buffers: it waits for one byte, and finds the others
+// of the record behind it.
 func (c *conn) wait() {
 	for {
 		if c.state != nil && c.w > c.r && c.request() {
 			c.outside = true
 			return
 		}
-		if !c.ready() {
-			return
+		c.park()
+		into := c.first[:]
+		if c.state != nil {
+			if !c.ready() {
+				return
+			}
+			into = c.buf[c.w:]
 		}
-		c.arm()
-		s := c.state
-		n, err := c.nc.Read(s.buf[s.w:])
+		n, err := c.nc.Read(into)
 		if n > 0 {
-			s.w += n
+			if c.state == nil {
+				if !c.ready() {
+					return
+				}
+				c.buf[0] = c.first[0]
+			}
+			c.w += n
 			continue
 		}
 		if err != nil {
@@ -148,7 +200,7 @@ func (c *conn) ready() bool {
 			c.over = true
 			return false
 		}
-		c.state = c.e.states.Get().(*state) //nolint:forcetypeassert // the pool holds nothing else
+		c.state = c.e.take()
 	}
 	s := c.state
 	if s.r == s.w {
@@ -167,19 +219,28 @@ func (c *conn) ready() bool {
 	return true
 }
 
+// unasked is how long a client may take for its first request while the engine drains.
+const unasked = time.Second
+
 // arm sets the deadline for what is waited for.
 func (c *conn) arm() {
 	now, timeout := time.Now(), c.e.o.IdleTimeout
-	if c.state != nil && c.w > c.r {
-		timeout = c.e.o.HeadTimeout - now.Sub(c.began)
-		if timeout <= 0 {
-			timeout = time.Nanosecond
+	switch {
+	case c.state != nil && c.w > c.r:
+		timeout = max(c.e.o.HeadTimeout-now.Sub(c.began), time.Nanosecond)
+	default:
+		if c.requests == 0 {
+			timeout = c.e.o.HeadTimeout
 		}
-	} else if !c.idle.Load() {
-		c.idle.Store(true)
-		if c.e.draining.Load() && c.requests > 0 {
-			_ = c.nc.SetReadDeadline(time.Unix(1, 0))
-			return
+		if c.phase.Load() != phaseWaiting {
+			c.phase.Store(phaseWaiting)
+		}
+		if c.e.draining.Load() {
+			if c.requests > 0 {
+				_ = c.nc.SetReadDeadline(past)
+				return
+			}
+			timeout = min(timeout, unasked)
 		}
 	}
 	if at, ok := c.readBy.Due(now, timeout); ok {
@@ -199,16 +260,7 @@ func (c *conn) park() {
 func (c *conn) release() {
 	s := c.state
 	c.state = nil
-	s.r, s.w = 0, 0
-	s.body.reset()
-	if len(s.buf) > keptSize {
-		s.buf = make([]byte, bufferSize)
-	}
-	if cap(s.out) > keptSize {
-		s.out = make([]byte, 0, outSize)
-	}
-	s.out = s.out[:0]
-	c.e.states.Put(s)
+	c.e.give(s)
 }
 
 // failed ends the connection after an error of waiting.
@@ -231,10 +283,13 @@ func (c *conn) request() bool {
 		if s.r == s.w {
 			return false
 		}
-		if c.idle.Load() {
-			c.idle.Store(false)
+		if c.phase.Load() != phaseReading {
+			c.phase.Store(phaseReading)
+			c.began = time.Now()
 		}
-		c.began = time.Now()
+		if s.w-s.r == 1 && s.buf[s.r] == '\r' {
+			return false // perhaps half of an empty line
+		}
 	}
 	n, err := message.EndOfHead(s.buf[s.r:s.w], c.seen)
 	if err == nil && n == 0 {
@@ -281,10 +336,10 @@ func (c *conn) start() {
 	rest := s.buf[s.r:]
 	have := s.w - s.r
 	if len(rest) < bufferSize/4 && int64(have) != m.Length {
-		if cap(s.more) < bufferSize {
+		// Nobody else uses it: it may hold what follows the body while the answer is sent.
+		if s.more == nil {
 			s.more = make([]byte, bufferSize)
 		}
-		s.more = s.more[:cap(s.more)]
 		have = copy(s.more, rest[:have])
 		rest = s.more
 	}
@@ -306,8 +361,8 @@ func (c *conn) addresses() {
 
 // exchange has the request answered and makes the connection ready for the next one.
 func (c *conn) exchange() {
-	s := c.state
-	c.e.o.Handler.Serve(&s.x, c)
+	c.phase.Store(phaseWriting)
+	c.e.o.Handler.Serve(&c.state.x, c)
 	c.finish()
 }
 
@@ -324,76 +379,6 @@ func (c *conn) refuse(status int) {
 	c.e.o.Handler.Refuse(&s.x, c, status)
 	s.x.Reset()
 	c.over, c.unread = true, true
-}
-
-// finish cleans up after an exchange.
-func (c *conn) finish() {
-	s := c.state
-	if c.taken {
-		s.x.Reset()
-		c.over = true
-		return
-	}
-	if !c.consume() {
-		c.keep = false
-	}
-	s.x.Reset()
-	if s.req.Length != 0 && !c.over {
-		// What follows the body moves to where the next head is looked for.
-		s.w = copy(s.buf, s.body.Following())
-		s.r = 0
-	}
-	if !c.keep {
-		c.unread = !c.over && !s.body.Done()
-		c.over = true
-	}
-}
-
-// maxUnread is how much of a body that nobody wanted is read to keep a connection.
-const maxUnread = 256 << 10
-
-// consume reads the rest of the request's body, when that is not much.
-func (c *conn) consume() bool {
-	b := &c.body
-	if b.Done() {
-		return true
-	}
-	if c.over || !c.keep || b.wait || b.Err() != nil || b.closed.Load() {
-		return false
-	}
-	if _, ok := b.Whole(); ok {
-		return true
-	}
-	if b.Left() > maxUnread {
-		return false
-	}
-	var space [4 << 10]byte
-	for total := 0; total < maxUnread; {
-		n, err := b.Read(space[:])
-		total += n
-		if err != nil {
-			return errors.Is(err, io.EOF)
-		}
-	}
-	return false
-}
-
-// linger takes what the client still sends for a while, because closing a socket with
-// unread bytes resets it, and the client would lose the answer.
-func (c *conn) linger() {
-	half, ok := c.nc.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
-		return
-	}
-	_ = c.nc.SetReadDeadline(time.Now().Add(2 * time.Second))
-	var space [4 << 10]byte
-	for total := 0; total < 4*maxUnread; {
-		n, err := c.nc.Read(space[:])
-		if err != nil {
-			return
-		}
-		total += n
-	}
 }
 
 // Read reads from the client for a body; the loop is not running then.

@@ -19,7 +19,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/sluice-gateway/sluice/dataplane/internal/message"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
@@ -60,11 +59,15 @@ type Engine struct {
 
 // Info is what is known of a connection besides its bytes.
 type Info struct {
-	// Peer and Local addresses, those of a PROXY header when there was one.
+	// Peer and Local are the addresses of the socket.
 	Peer, Local netip.AddrPort
+	// Client is the one that a trusted PROXY header names; zero for the peer itself.
+	Client netip.AddrPort
 	// TLS is true for https; SNI is the server name then.
 	TLS bool
 	SNI string
+	// First are bytes that were read from the connection already.
+	First []byte
 }
 
 // New makes an engine.
@@ -86,30 +89,6 @@ func New(o Options) *Engine {
 	e := &Engine{o: o, log: o.Logger, conns: map[*conn]struct{}{}}
 	e.states.New = func() any { return newState() }
 	return e
-}
-
-const (
-	// bufferSize holds nearly every head, and small bodies.
-	bufferSize = 8 << 10
-	// outSize holds a head and a small body.
-	outSize = 16 << 10
-	// keptSize is the largest buffer that goes back to the pool.
-	keptSize = 64 << 10
-)
-
-// state is what a connection needs while a request is there.
-type state struct {
-	x    pdk.Exchange
-	req  message.Request
-	body body
-	buf  []byte // buf[r:w] is read and not consumed
-	r, w int
-	out  []byte
-	more []byte // buffer for a body that streams
-}
-
-func newState() *state {
-	return &state{buf: make([]byte, bufferSize), out: make([]byte, 0, outSize)}
 }
 
 // Serve serves a connection until it ends, and closes it.
@@ -141,26 +120,38 @@ func (e *Engine) leave(c *conn) {
 	e.gone.Done()
 }
 
-// Connections returns how many there are, and how many of them wait for a request.
-func (e *Engine) Connections() (all, idle int) {
+// Connections are figures of the connections that there are.
+type Connections struct {
+	// All is the sum of the others: connections on which a request head comes, whose
+	// request is being answered, or that wait for a request.
+	All, Reading, Writing, Waiting int
+}
+
+// Connections returns the figures of now.
+func (e *Engine) Connections() Connections {
+	var n [phases]int
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for c := range e.conns {
-		if c.idle.Load() {
-			idle++
-		}
+		n[c.phase.Load()]++
 	}
-	return len(e.conns), idle
+	return Connections{len(e.conns), n[phaseReading], n[phaseWriting], n[phaseWaiting]}
 }
 
-// Drain ends connections that wait for a request, lets the others answer the one that
-// they have, and closes what is left when ctx ends, which it then returns.
+// afterCut is how long handlers have to notice that their client was cut off.
+const afterCut = 250 * time.Millisecond
+
+var past = time.Unix(1, 0)
+
+// Drain ends connections that wait for a request and lets the others answer the one that
+// they have. When ctx ends it cuts off the clients that are left and returns ctx's error;
+// handlers that wait for something else than their client end before Wait returns.
 func (e *Engine) Drain(ctx context.Context) error {
 	e.mu.Lock()
 	e.draining.Store(true)
 	for c := range e.conns {
-		if c.idle.Load() {
-			_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+		if c.phase.Load() == phaseWaiting {
+			_ = c.nc.SetReadDeadline(past)
 		}
 	}
 	e.mu.Unlock()
@@ -176,9 +167,17 @@ func (e *Engine) Drain(ctx context.Context) error {
 	}
 	e.mu.Lock()
 	for c := range e.conns {
-		_ = c.nc.Close()
+		c.cut()
 	}
 	e.mu.Unlock()
-	<-done
+	timer := time.NewTimer(afterCut)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
 	return ctx.Err()
 }
+
+// Wait waits until all connections have ended, after Drain.
+func (e *Engine) Wait() { e.gone.Wait() }

@@ -176,6 +176,31 @@ func TestRequests(t *testing.T) {
 	}
 }
 
+// TestEmptyLineInHalves sends an empty line so slowly that its halves are read apart.
+func TestEmptyLineInHalves(t *testing.T) {
+	address, e := start(t, echo, nil)
+	c := dial(t, address)
+	until := func(what string, is func(http1.Connections) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(5 * time.Second); !is(e.Connections()); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("not %s: %+v", what, e.Connections())
+			}
+		}
+	}
+	for range 2 {
+		until("waiting", func(n http1.Connections) bool { return n.Waiting == 1 })
+		c.send("\r")
+		until("reading", func(n http1.Connections) bool { return n.Reading == 1 })
+		c.send("\n")
+		until("waiting", func(n http1.Connections) bool { return n.Waiting == 1 })
+		c.send("\r")
+		until("reading", func(n http1.Connections) bool { return n.Reading == 1 })
+		c.send("\nGET /a HTTP/1.1\r\nHost: h\r\n\r\n")
+		c.says("GET", 200, `GET h /a ""`)
+	}
+}
+
 func TestKeepAlive(t *testing.T) {
 	address, _ := start(t, echo, func(o *http1.Options) { o.MaxRequests = 3 })
 	for _, test := range []struct {
@@ -311,7 +336,7 @@ func TestIdleConnectionsEnd(t *testing.T) {
 	c.ends()
 	deadline := time.Now().Add(5 * time.Second)
 	for {
-		if all, _ := e.Connections(); all == 0 {
+		if e.Connections().All == 0 {
 			return
 		}
 		if time.Now().After(deadline) {

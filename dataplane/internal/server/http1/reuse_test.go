@@ -1,0 +1,203 @@
+package http1_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
+	"github.com/sluice-gateway/sluice/dataplane/internal/server/http1"
+	"github.com/sluice-gateway/sluice/shared/pdk"
+)
+
+// TestResponsesLeaveWhatFollowsAlone holds that a response that streams never touches
+// bytes of the client that wait for their turn: a response that became the next request
+// would let one client speak for another.
+func TestResponsesLeaveWhatFollowsAlone(t *testing.T) {
+	large := strings.Repeat("GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n", 6000)
+	address, _ := start(t, func(x *pdk.Exchange, r proxy.Responder) {
+		if x.Request.RawPath != "/large" {
+			echo(x, r)
+			return
+		}
+		if x.Request.Body != nil {
+			if _, err := io.Copy(io.Discard, x.Request.Body); err != nil {
+				t.Error(err)
+			}
+		}
+		upstream(x, 200, int64(len(large)), strings.NewReader(large))
+		if err := r.Send(x, nil); err != nil {
+			t.Error(err)
+		}
+	}, nil)
+	c := dial(t, address)
+	c.send("GET /large HTTP/1.1\r\nHost: h\r\n\r\n")
+	c.says("GET", 200, large)
+	for range 3 {
+		// The head fills the buffer, so that the body needs another one.
+		c.send("POST /large HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nA: " + strings.Repeat("a", 7500) + "\r\n\r\n" +
+			"5\r\nhello\r\n0\r\n\r\n" + "GET /next HTTP/1.1\r\nHost: h\r\n\r\n")
+		c.says("POST", 200, large)
+		c.says("GET", 200, `GET h /next ""`)
+	}
+}
+
+// TestPanicsEndOneConnection holds that a fault in the gateway costs one client its
+// answer, and not everybody theirs.
+func TestPanicsEndOneConnection(t *testing.T) {
+	address, _ := start(t, func(x *pdk.Exchange, r proxy.Responder) {
+		if x.Request.RawPath == "/panic" {
+			panic("fault")
+		}
+		echo(x, r)
+	}, nil)
+	for _, text := range []string{
+		"GET /panic HTTP/1.1\r\nHost: h\r\n\r\n",
+		"POST /panic HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+	} {
+		c := dial(t, address)
+		c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		c.says("GET", 200, `GET h / ""`)
+		c.send(text)
+		c.ends()
+	}
+	c := dial(t, address)
+	c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	c.says("GET", 200, `GET h / ""`)
+}
+
+// TestDrainIsBounded holds that Drain returns when its time is over, whatever a handler
+// waits for, and that figures can be asked for meanwhile.
+func TestDrainIsBounded(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	address, e := start(t, func(x *pdk.Exchange, r proxy.Responder) {
+		close(entered)
+		<-leave
+		echo(x, r)
+	}, nil)
+	c := dial(t, address)
+	c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	<-entered
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	drained := make(chan error, 1)
+	go func() { drained <- e.Drain(ctx) }()
+	select {
+	case err := <-drained:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("drain: %v", err)
+		}
+		if got := e.Connections(); got.All != 1 || got.Writing != 1 {
+			t.Errorf("connections: %+v, want 1 whose handler goes on", got)
+		}
+		c.ends() // the client is told at once
+	case <-time.After(3 * time.Second):
+		t.Error("drain waits for a handler beyond its time")
+	}
+	close(leave)
+}
+
+// TestSlowClientsGetLargeAnswers holds that the write timeout is between two successive
+// writes, and not for a whole answer.
+func TestSlowClientsGetLargeAnswers(t *testing.T) {
+	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<18) // 4 MiB
+	for name, fill := range map[string]func(x *pdk.Exchange){
+		"buffered": func(x *pdk.Exchange) { _ = x.ExitBody(200, "", large) },
+		"streamed": func(x *pdk.Exchange) { upstream(x, 200, int64(len(large)), bytes.NewReader(large)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			address, _ := start(t, func(x *pdk.Exchange, r proxy.Responder) {
+				fill(x)
+				if err := r.Send(x, nil); err != nil {
+					t.Errorf("send: %v", err)
+				}
+			}, func(o *http1.Options) { o.WriteTimeout = 300 * time.Millisecond })
+			c := dial(t, address)
+			_ = c.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+			c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+			resp, err := http.ReadResponse(c.r, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, piece := 0, make([]byte, 256<<10)
+			for began := time.Now(); ; {
+				n, err := io.ReadFull(resp.Body, piece)
+				got += n
+				if err != nil {
+					break
+				}
+				if time.Since(began) < time.Second {
+					time.Sleep(60 * time.Millisecond) // the client is slow: that is the test
+				}
+			}
+			if got != len(large) {
+				t.Errorf("%d bytes of %d came", got, len(large))
+			}
+		})
+	}
+}
+
+// TestBodiesLongerThanAnnounced holds that a body can not run into the next response.
+func TestBodiesLongerThanAnnounced(t *testing.T) {
+	address, _ := start(t, func(x *pdk.Exchange, r proxy.Responder) {
+		upstream(x, 200, 4, &pieces{[]string{"part", "HTTP/1.1 200 OK\r\n\r\n"}, io.EOF})
+		if x.Request.RawPath == "/once" {
+			x.Response.Body = strings.NewReader("partHTTP/1.1 200 OK\r\n\r\n")
+		}
+		_ = r.Send(x, nil)
+	}, nil)
+	for _, path := range []string{"/", "/once"} {
+		c := dial(t, address)
+		c.send("GET " + path + " HTTP/1.1\r\nHost: h\r\n\r\nGET " + path + " HTTP/1.1\r\nHost: h\r\n\r\n")
+		c.says("GET", 200, "part")
+		if resp, err := http.ReadResponse(c.r, nil); err == nil {
+			if b, _ := io.ReadAll(resp.Body); string(b) != "part" {
+				t.Errorf("%s: next response %q", path, b)
+			}
+		} else if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s: next response: %v", path, err)
+		}
+	}
+}
+
+// TestHijackLeavesTheBodyOut holds that bytes of a request's body do not come a second
+// time through the tunnel.
+func TestHijackLeavesTheBodyOut(t *testing.T) {
+	address, _ := start(t, func(x *pdk.Exchange, r proxy.Responder) {
+		if x.Request.RawPath == "/read" {
+			if b, err := io.ReadAll(x.Request.Body); string(b) != "hello" || err != nil {
+				t.Errorf("body %q, %v", b, err)
+			}
+		}
+		x.Response.Status = 101
+		nc, buffered, err := r.Hijack(x)
+		if err != nil {
+			_ = x.ExitBody(400, "", []byte(err.Error()))
+			_ = r.Send(x, nil)
+			return
+		}
+		defer func() { _ = nc.Close() }()
+		line, _ := buffered.ReadString('\n')
+		_, _ = io.WriteString(nc, line)
+	}, nil)
+	const rest = " HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\nContent-Length: 5\r\n\r\nhello"
+	c := dial(t, address)
+	c.send("GET /read" + rest + "tunnel\n")
+	if status, _, _ := c.answer("GET"); status != 101 {
+		t.Fatalf("got %d", status)
+	}
+	if line, err := c.r.ReadString('\n'); line != "tunnel\n" {
+		t.Errorf("got %q, %v", line, err)
+	}
+	c = dial(t, address)
+	c.send("GET /unread" + rest)
+	if status, _, _ := c.answer("GET"); status != 400 {
+		t.Errorf("a body that nobody has read: got %d", status)
+	}
+}
