@@ -95,7 +95,7 @@ func (p *Proxy) pick(w *walk, x *pdk.Exchange) (balancer.Peer, string, error) {
 			return peer, "", err
 		}
 		if u.Entity.HostHeader != "" {
-			return peer, u.Entity.HostHeader, nil
+			return peer, hostHeader(&x.Text, up.Scheme, u.Entity.HostHeader, peer.Port), nil
 		}
 		return peer, hostHeader(&x.Text, up.Scheme, peer.Host, peer.Port), nil
 	}
