@@ -69,10 +69,17 @@ func (d *DataPlane) openServer(prefix string) error {
 	if err != nil {
 		return err
 	}
+	var proxies []netip.Prefix
+	if strings.EqualFold(d.s.String("real_ip_header"), "proxy_protocol") {
+		if proxies, err = networks(d.s.List("trusted_ips")); err != nil {
+			return err
+		}
+	}
 	d.server, err = server.New(server.Options{
 		Listeners: d.s.Listeners("proxy_listen"), Handler: d.proxy, Certificates: pairs,
-		Certificate: func(hello *tls.ClientHelloInfo) *tls.Certificate { return d.plans.Current().Certificate(hello) },
-		MinTLS:      lowest, MaxTLS: highest, MaxRequests: orNegative(d.s.Int("nginx_http_keepalive_requests")),
+		Certificate:    func(hello *tls.ClientHelloInfo) *tls.Certificate { return d.plans.Current().Certificate(hello) },
+		ProxiesTrusted: proxies,
+		MinTLS:         lowest, MaxTLS: highest, MaxRequests: orNegative(d.s.Int("nginx_http_keepalive_requests")),
 		Logger: d.log.Named("dp.server"),
 	})
 	if err != nil {
@@ -222,7 +229,7 @@ func (d *DataPlane) facts() status.Facts {
 		Connected: f.Connected, ControlError: f.ControlError, CacheError: f.CacheError,
 		Refused: f.Refused, Reasons: f.Reasons,
 		Requests: counts.Requests.Load(), Active: counts.Active.Load(), Panics: counts.Panics.Load(),
-		Connections: d.server.Connections(), Routes: p.Routes(), Entities: p.Entities(),
+		Connections: status.Connections(d.server.Connections()), Routes: p.Routes(), Entities: p.Entities(),
 	}
 	if f.Held != "" {
 		out.ControlError = f.Held

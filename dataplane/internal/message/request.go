@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/shared/pdk"
@@ -98,6 +99,24 @@ func (r *Request) Parse(b []byte, h *pdk.Header) error {
 		return err
 	}
 	return r.frame(&f)
+}
+
+// Pseudo fills the request from what HTTP/2 has in the place of a request line and Host,
+// and refuses what these could not say.
+func (r *Request) Pseudo(method, target, authority string) *Refusal {
+	*r = Request{Method: method, Host: authority, Proto: 20}
+	switch {
+	case method == "" || !all(method, classMethod):
+		return ErrMethod
+	case method == "CONNECT" || method == "TRACE":
+		return ErrMethodRefused
+	case target == "" || target[0] != '/':
+		return ErrTarget
+	}
+	if refusal, ok := errors.AsType[*Refusal](r.target(target, authority != "")); ok {
+		return refusal
+	}
+	return nil
 }
 
 // line parses the request line and returns the target.

@@ -1,7 +1,10 @@
 package server
 
 import (
+	"bufio"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -21,14 +24,17 @@ func (s *Server) serve(l *listener, nc net.Conn) {
 		s.http1.Serve(nc, info(nc))
 		return
 	}
-	s.handshake.Store(nc, struct{}{})
+	// The deadline comes first: Shutdown moves those that it finds.
+	_ = nc.SetDeadline(time.Now().Add(introduction))
+	s.introduced.Store(nc, struct{}{})
+	s.introducing.Add(1)
 	if s.closing.Load() {
-		s.handshake.Delete(nc)
+		s.known(nc)
 		_ = nc.Close()
 		return
 	}
 	conn, i, h2, err := s.introduce(l, nc)
-	s.handshake.Delete(nc)
+	s.known(nc)
 	if err != nil {
 		if s.log.IsDebug() {
 			s.log.Debug("connection not taken", "peer", nc.RemoteAddr().String(), "error", err)
@@ -38,52 +44,95 @@ func (s *Server) serve(l *listener, nc net.Conn) {
 	}
 	_ = nc.SetDeadline(time.Time{})
 	if h2 {
-		s.http2.Serve(conn, http2.Info{Peer: i.Peer, Local: i.Local, TLS: i.TLS, SNI: i.SNI})
+		s.http2.Serve(conn, http2.Info{Peer: i.Peer, Local: i.Local, Client: i.Client, TLS: i.TLS, SNI: i.SNI})
 		return
 	}
 	s.http1.Serve(conn, i)
 }
 
-// introduce reads the PROXY header, does the handshake and looks at what follows.
+func (s *Server) known(nc net.Conn) {
+	s.introduced.Delete(nc)
+	s.introducing.Add(-1)
+}
+
+// introduce reads the PROXY header, does the handshake and looks at what follows. What it
+// read too much goes into i.First, or comes again from conn.
 func (s *Server) introduce(l *listener, nc net.Conn) (conn net.Conn, i http1.Info, h2 bool, err error) {
-	_ = nc.SetDeadline(time.Now().Add(introduction))
-	conn = nc
+	i = info(nc)
+	var read []byte
 	if l.ProxyProtocol {
-		pc := proxyproto.NewConn(nc, proxyproto.WithPolicy(proxyproto.REQUIRE))
-		pc.RemoteAddr() // reads the header
-		if pc.ProxyHeader() == nil {
-			return nil, i, false, proxyproto.ErrNoProxyProtocol
-		}
-		conn = pc
-	}
-	i = info(conn)
-	if l.TLS {
-		config := s.tls.Load().Clone()
-		config.NextProtos = []string{"http/1.1"}
-		if l.HTTP2 {
-			config.NextProtos = []string{"h2", "http/1.1"}
-		}
-		tc := tls.Server(conn, config)
-		if err := tc.Handshake(); err != nil {
+		if i.Client, read, err = s.proxyHeader(nc, i.Peer.Addr()); err != nil {
 			return nil, i, false, err
 		}
-		state := tc.ConnectionState()
-		i.TLS, i.SNI = true, state.ServerName
-		return tc, i, state.NegotiatedProtocol == "h2", nil
 	}
-	if l.HTTP2 {
-		p := &peeked{Conn: conn}
-		h2, err := p.preface()
-		return p, i, h2, err
+	switch {
+	case l.TLS:
+		return s.secure(l, nc, read, i)
+	case l.HTTP2:
+		if read, h2, err = preface(nc, read); h2 {
+			return &prefixed{nc, read}, i, true, err
+		}
 	}
-	return conn, i, false, nil
+	i.First = read
+	return nc, i, false, err
+}
+
+// proxyHeader reads the PROXY header. The client that it names is believed when a trusted
+// peer says so; what else was read is returned.
+func (s *Server) proxyHeader(nc net.Conn, peer netip.Addr) (client netip.AddrPort, read []byte, err error) {
+	r := bufio.NewReader(nc)
+	header, err := proxyproto.Read(r)
+	if err != nil {
+		return client, nil, fmt.Errorf("read PROXY header: %w", err)
+	}
+	if n := r.Buffered(); n > 0 {
+		read, _ = r.Peek(n)
+	}
+	source, ok := header.SourceAddr.(*net.TCPAddr)
+	if !ok || header.Command.IsLocal() {
+		return client, read, nil // the peer speaks for itself, or for what has no address
+	}
+	for _, p := range s.o.ProxiesTrusted {
+		if p.Contains(peer) {
+			return address(source), read, nil
+		}
+	}
+	return client, read, nil
+}
+
+// secure does the handshake. A client that speaks plain HTTP is told so in plain HTTP.
+func (s *Server) secure(l *listener, nc net.Conn, read []byte, i http1.Info) (conn net.Conn, _ http1.Info, h2 bool, err error) {
+	below := nc
+	if len(read) > 0 {
+		below = &prefixed{nc, read}
+	}
+	tc := tls.Server(below, s.tls[l.HTTP2])
+	if err := tc.Handshake(); err != nil {
+		if wrong, ok := errors.AsType[tls.RecordHeaderError](err); ok && wrong.Conn != nil && plainHTTP(wrong.RecordHeader) {
+			i.Refuse = 400
+			return nc, i, false, nil
+		}
+		return nil, i, false, fmt.Errorf("handshake: %w", err)
+	}
+	state := tc.ConnectionState()
+	i.TLS, i.SNI = true, state.ServerName
+	return tc, i, state.NegotiatedProtocol == "h2", nil
+}
+
+// plainHTTP tells whether what came in place of a TLS record starts like a request.
+func plainHTTP(record [5]byte) bool {
+	switch string(record[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "PATCH", "DELET", "OPTIO", "PRI *":
+		return true
+	}
+	return false
 }
 
 func info(nc net.Conn) http1.Info {
 	return http1.Info{Peer: address(nc.RemoteAddr()), Local: address(nc.LocalAddr())}
 }
 
-// address is zero for what has none: the client of a unix socket counts as this machine.
+// address is that of this machine for what has none: the client of a unix socket.
 func address(a net.Addr) netip.AddrPort {
 	if t, ok := a.(*net.TCPAddr); ok {
 		p := t.AddrPort()
@@ -92,45 +141,39 @@ func address(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
 }
 
-// peeked is a connection whose first bytes were looked at.
-type peeked struct {
-	net.Conn
-	buf []byte
-}
-
 const prefaceStart = "PRI * HTTP/2.0\r\n"
 
-// preface tells whether the connection starts with HTTP/2's preface.
-func (p *peeked) preface() (bool, error) {
-	b := make([]byte, len(prefaceStart))
-	for n := 0; n < len(b); {
-		m, err := p.Conn.Read(b[n:])
-		if n += m; string(b[:n]) != prefaceStart[:n] {
-			p.buf = b[:n]
-			return false, nil
+// preface tells whether the connection starts with HTTP/2's preface, and returns what was
+// read of it.
+func preface(nc net.Conn, read []byte) ([]byte, bool, error) {
+	for {
+		n := min(len(read), len(prefaceStart))
+		if string(read[:n]) != prefaceStart[:n] {
+			return read, false, nil
 		}
-		if err != nil {
-			return false, err
+		if n == len(prefaceStart) {
+			return read, true, nil
+		}
+		space := make([]byte, len(prefaceStart)-n)
+		m, err := nc.Read(space)
+		if read = append(read, space[:m]...); err != nil {
+			return read, false, err
 		}
 	}
-	p.buf = b
-	return true, nil
+}
+
+// prefixed is a connection of which something was read already.
+type prefixed struct {
+	net.Conn
+	read []byte
 }
 
 // Read implements net.Conn.
-func (p *peeked) Read(b []byte) (int, error) {
-	if len(p.buf) > 0 {
-		n := copy(b, p.buf)
-		p.buf = p.buf[n:]
+func (p *prefixed) Read(b []byte) (int, error) {
+	if len(p.read) > 0 {
+		n := copy(b, p.read)
+		p.read = p.read[n:]
 		return n, nil
 	}
 	return p.Conn.Read(b)
-}
-
-// CloseWrite lets a lingering close work.
-func (p *peeked) CloseWrite() error {
-	if c, ok := p.Conn.(interface{ CloseWrite() error }); ok {
-		return c.CloseWrite()
-	}
-	return p.Close()
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,9 @@ type Options struct {
 	Certificate func(hello *tls.ClientHelloInfo) *tls.Certificate
 	// MinTLS and MaxTLS are versions; 0 means TLS 1.2 and the newest.
 	MinTLS, MaxTLS uint16
+	// ProxiesTrusted are peers whose PROXY header names the client, which is what
+	// real_ip_header=proxy_protocol asks for. The header of others is read and ignored.
+	ProxiesTrusted []netip.Prefix
 	// MaxRequests on one connection of HTTP/1; see http1.Options.
 	MaxRequests int
 	// Logger; nil logs nothing.
@@ -51,13 +55,16 @@ type Server struct {
 	listeners []*listener
 	http1     *http1.Engine
 	http2     *http2.Engine
-	tls       atomic.Pointer[tls.Config]
+	tls       map[bool]*tls.Config // by whether HTTP/2 is spoken
 
-	accepted  atomic.Int64
-	handshake sync.Map // net.Conn -> nothing: connections before their first byte
-	conns     sync.WaitGroup
-	closing   atomic.Bool
-	stopped   chan struct{}
+	certificates atomic.Pointer[[]tls.Certificate]
+	accepted     atomic.Int64
+	introduced   sync.Map // net.Conn -> nothing: connections before their first request
+	introducing  atomic.Int64
+	accepting    sync.WaitGroup
+	conns        sync.WaitGroup
+	closing      atomic.Bool
+	stopped      chan struct{}
 }
 
 type listener struct {
@@ -76,6 +83,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{o: o, log: o.Logger, stopped: make(chan struct{})}
 	s.SetCertificates(o.Certificates)
+	s.tls = s.configs()
 	for _, l := range o.Listeners {
 		nl, err := open(l)
 		if err != nil {
@@ -100,42 +108,31 @@ func (s *Server) Addrs() []net.Addr {
 	return out
 }
 
-// Connections returns how many clients are connected.
-func (s *Server) Connections() int64 {
-	all := s.http1.Connections().All
-	return int64(all + s.http2.Connections())
+// Connections are figures of the clients' connections.
+type Connections struct {
+	// Accepted since the start.
+	Accepted int64
+	// Active is the sum of the others: connections on which a request head or a handshake
+	// comes, whose requests are being answered, or that wait for a request.
+	Active, Reading, Writing, Waiting int64
 }
 
-// SetCertificates replaces the certificates for names that Certificate has none for.
-func (s *Server) SetCertificates(list []tls.Certificate) {
-	base := &tls.Config{
-		MinVersion: s.o.MinTLS, MaxVersion: s.o.MaxTLS, Certificates: list,
-		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			if s.o.Certificate != nil {
-				if c := s.o.Certificate(hello); c != nil {
-					return c, nil
-				}
-			}
-			for i := range list {
-				if hello.SupportsCertificate(&list[i]) == nil {
-					return &list[i], nil
-				}
-			}
-			if len(list) > 0 {
-				return &list[0], nil
-			}
-			return nil, errors.New("no certificate for the name")
-		},
+// Connections returns the figures of now.
+func (s *Server) Connections() Connections {
+	one, two, introducing := s.http1.Connections(), s.http2.Connections(), s.introducing.Load()
+	c := Connections{
+		Accepted: s.accepted.Load(), Reading: introducing + int64(one.Reading),
+		Writing: int64(one.Writing + two.Writing), Waiting: int64(one.Waiting + two.Waiting),
 	}
-	if base.MinVersion == 0 {
-		base.MinVersion = tls.VersionTLS12
-	}
-	s.tls.Store(base)
+	c.Active = c.Reading + c.Writing + c.Waiting
+	return c
 }
 
 // Serve accepts until Shutdown.
 func (s *Server) Serve() error {
 	var wait sync.WaitGroup
+	s.accepting.Add(1)
+	defer s.accepting.Done()
 	errs := make([]error, len(s.listeners))
 	for i, l := range s.listeners {
 		wait.Go(func() {
@@ -186,15 +183,16 @@ func (s *Server) accept(l *listener) error {
 	}
 }
 
-// Shutdown stops accepting, lets requests that are under way end, and closes what is
-// left when ctx ends, which it then returns.
+// Shutdown stops accepting and lets requests that are under way end. When ctx ends it cuts
+// off the clients that are left and returns ctx's error; Wait waits for what is left then.
 func (s *Server) Shutdown(ctx context.Context) error {
 	if s.closing.Swap(true) {
 		return nil
 	}
 	close(s.stopped)
 	s.closeListeners()
-	s.handshake.Range(func(c, _ any) bool {
+	s.accepting.Wait()
+	s.introduced.Range(func(c, _ any) bool {
 		_ = c.(net.Conn).SetDeadline(time.Unix(1, 0)) //nolint:forcetypeassert // nothing else is stored
 		return true
 	})
@@ -203,6 +201,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	wait.Go(func() { errs[0] = s.http1.Drain(ctx) })
 	wait.Go(func() { errs[1] = s.http2.Drain(ctx) })
 	wait.Wait()
+	if err := errors.Join(errs[0], errs[1]); err != nil {
+		return err
+	}
+	s.Wait()
+	return nil
+}
+
+// Wait waits until nothing of any connection is left, after Shutdown. Handlers end when
+// what they wait for does.
+func (s *Server) Wait() {
 	s.conns.Wait()
-	return errors.Join(errs[0], errs[1])
+	s.http1.Wait()
+	s.http2.Wait()
 }

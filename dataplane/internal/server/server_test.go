@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -16,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pires/go-proxyproto"
 	"go.uber.org/goleak"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
@@ -33,7 +31,7 @@ type answers struct{}
 
 func (answers) Serve(x *pdk.Exchange, r proxy.Responder) {
 	q := &x.Request
-	x.Response.Header.Add("Seen", fmt.Sprintf("%s %d %s %s%s sni=%s peer=%s", q.Method, q.Proto, q.Scheme, q.Host, q.RawPath, q.SNI, q.Peer.Addr()))
+	x.Response.Header.Add("Seen", fmt.Sprintf("%s %d %s %s%s sni=%s peer=%s client=%v", q.Method, q.Proto, q.Scheme, q.Host, q.RawPath, q.SNI, q.Peer.Addr(), q.Client.Addr()))
 	var body []byte
 	if q.Body != nil {
 		var err error
@@ -157,7 +155,7 @@ func TestProtocols(t *testing.T) {
 			base := test.scheme + "://" + s.Addrs()[test.listener].String()
 			for _, body := range []string{"", "hello", large} {
 				resp, got := get(t, c, "POST", base+"/x", strings.NewReader(body))
-				if got != body || !strings.HasPrefix(resp.Header.Get("Seen"), "POST "+test.seen) || !strings.HasSuffix(resp.Header.Get("Seen"), "peer=127.0.0.1") {
+				if got != body || !strings.HasPrefix(resp.Header.Get("Seen"), "POST "+test.seen) || !strings.HasSuffix(resp.Header.Get("Seen"), "peer=127.0.0.1 client=invalid IP") {
 					t.Errorf("%d bytes came as %d; seen %q", len(body), len(got), resp.Header.Get("Seen"))
 				}
 				if resp, got := get(t, c, "POST", base+"/stream", io.MultiReader(strings.NewReader(body))); got != body || resp.Trailer.Get("Grpc-Status") != "0" {
@@ -177,13 +175,67 @@ func TestProtocols(t *testing.T) {
 			}
 		})
 	}
-	for _, h2 := range []bool{false, true} {
-		before := s.Connections()
-		get(t, client(t, h2), "GET", "https://"+s.Addrs()[1].String()+"/", nil)
-		if got := s.Connections(); got <= before {
-			t.Errorf("HTTP/2 %v: %d connections are counted after %d", h2, got, before)
+}
+
+// TestConnectionsAreCounted holds that a connection counts as what it does, and no more
+// once it is gone.
+func TestConnectionsAreCounted(t *testing.T) {
+	gate := &gated{entered: make(chan struct{}), leave: make(chan struct{})}
+	s := start(t, "127.0.0.1:0, 127.0.0.1:0 ssl http2", func(o *server.Options) { o.Handler = gate })
+	until := func(want server.Connections) {
+		t.Helper()
+		for deadline := time.Now().Add(5 * time.Second); s.Connections() != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("got %+v, want %+v", s.Connections(), want)
+			}
 		}
 	}
+	accepted := int64(0)
+	for _, test := range []struct {
+		h2   bool
+		base string
+	}{{false, "http://" + s.Addrs()[0].String()}, {true, "https://" + s.Addrs()[1].String()}} {
+		p := new(http.Protocols)
+		p.SetHTTP1(!test.h2)
+		p.SetHTTP2(test.h2)
+		tr := &http.Transport{Protocols: p, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // the test's own
+		c := &http.Client{Transport: tr, Timeout: 10 * time.Second}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			if resp, err := c.Get(test.base); err == nil {
+				_, _ = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+			}
+		}()
+		<-gate.entered
+		accepted++
+		until(server.Connections{Accepted: accepted, Active: 1, Writing: 1})
+		gate.leave <- struct{}{}
+		<-done
+		until(server.Connections{Accepted: accepted, Active: 1, Waiting: 1})
+		tr.CloseIdleConnections()
+		until(server.Connections{Accepted: accepted})
+	}
+	hanging, err := net.Dial("tcp", s.Addrs()[1].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(server.Connections{Accepted: accepted + 1, Active: 1, Reading: 1})
+	_ = hanging.Close()
+	until(server.Connections{Accepted: accepted + 1})
+}
+
+// gated answers when it is told to.
+type gated struct {
+	answers
+	entered, leave chan struct{}
+}
+
+func (g *gated) Serve(x *pdk.Exchange, r proxy.Responder) {
+	g.entered <- struct{}{}
+	<-g.leave
+	g.answers.Serve(x, r)
 }
 
 func TestCertificates(t *testing.T) {
@@ -227,41 +279,6 @@ func TestCertificates(t *testing.T) {
 	if _, err := see("named.example", tls.VersionTLS12); err == nil {
 		t.Error("a version below the lowest is spoken")
 	}
-}
-
-func TestProxyProtocol(t *testing.T) {
-	s := start(t, "127.0.0.1:0 proxy_protocol, 127.0.0.1:0 proxy_protocol ssl http2", nil)
-	source := &net.TCPAddr{IP: net.IPv4(192, 0, 2, 7), Port: 4711}
-	for version := range byte(2) {
-		nc, err := net.Dial("tcp", s.Addrs()[0].String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		header := proxyproto.HeaderProxyFromAddrs(version+1, source, nc.RemoteAddr())
-		if _, err := header.WriteTo(nc); err != nil {
-			t.Fatal(err)
-		}
-		_, _ = io.WriteString(nc, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
-		resp, err := http.ReadResponse(bufio.NewReader(nc), nil)
-		if err != nil {
-			t.Fatalf("version %d: %v", version+1, err)
-		}
-		if seen := resp.Header.Get("Seen"); !strings.HasSuffix(seen, "peer=192.0.2.7") {
-			t.Errorf("version %d: seen %q", version+1, seen)
-		}
-		_ = resp.Body.Close()
-		_ = nc.Close()
-	}
-	nc, err := net.Dial("tcp", s.Addrs()[0].String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.WriteString(nc, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-	_ = nc.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if b, _ := io.ReadAll(nc); len(b) > 0 {
-		t.Errorf("without a header: %q", b)
-	}
-	_ = nc.Close()
 }
 
 func TestUnixSocket(t *testing.T) {

@@ -31,8 +31,13 @@ type Facts struct {
 	Reasons []config.EntityError
 
 	Requests, Active, Panics int64
-	Connections              int64
+	Connections              Connections
 	Routes, Entities         int
+}
+
+// Connections are figures of the clients' connections. Accepted counts since the start.
+type Connections struct {
+	Accepted, Active, Reading, Writing, Waiting int64
 }
 
 // Options of the handler.
@@ -101,8 +106,9 @@ func (h *Handler) status(w http.ResponseWriter, _ *http.Request) {
 	answer(w, 200, map[string]any{
 		"node_id": h.o.NodeID, "hostname": h.o.Hostname, "version": h.o.Version, "uptime_seconds": time.Since(h.started).Seconds(),
 		"server": map[string]any{
-			"total_requests": f.Requests, "connections_active": f.Connections, "connections_accepted": f.Connections,
-			"connections_handled": f.Connections, "connections_reading": 0, "connections_writing": f.Active, "connections_waiting": max(0, f.Connections-f.Active),
+			"total_requests": f.Requests, "connections_active": f.Connections.Active, "connections_accepted": f.Connections.Accepted,
+			"connections_handled": f.Connections.Accepted, "connections_reading": f.Connections.Reading,
+			"connections_writing": f.Connections.Writing, "connections_waiting": f.Connections.Waiting,
 		},
 		"memory":             map[string]any{"heap_bytes": m.HeapAlloc, "system_bytes": m.Sys},
 		"configuration_hash": hash,

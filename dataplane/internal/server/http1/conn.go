@@ -59,6 +59,11 @@ func newConn(e *Engine, nc net.Conn, info Info) *conn {
 
 func (c *conn) run() {
 	defer c.end()
+	if c.info.Refuse != 0 {
+		c.state = c.e.take()
+		c.refuse(c.info.Refuse)
+		return
+	}
 	if first := c.info.First; len(first) > 0 {
 		c.info.First = nil
 		c.state = c.e.take()
@@ -356,7 +361,7 @@ func (c *conn) addresses() {
 	if c.info.TLS {
 		q.Scheme = "https"
 	}
-	q.SNI, q.Peer, q.Local = c.info.SNI, c.info.Peer, c.info.Local
+	q.SNI, q.Peer, q.Local, q.Client = c.info.SNI, c.info.Peer, c.info.Local, c.info.Client
 }
 
 // exchange has the request answered and makes the connection ready for the next one.

@@ -68,6 +68,8 @@ type Info struct {
 	SNI string
 	// First are bytes that were read from the connection already.
 	First []byte
+	// Refuse is the status of an answer to a connection that is not served, else 0.
+	Refuse int
 }
 
 // New makes an engine.

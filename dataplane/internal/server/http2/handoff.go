@@ -2,6 +2,7 @@ package http2
 
 import (
 	"net"
+	"net/http"
 	"sync"
 	"sync/atomic"
 )
@@ -11,8 +12,13 @@ type handoff struct {
 	conns chan net.Conn
 	done  chan struct{}
 	once  sync.Once
-	info  sync.Map // net.Conn -> Info
-	n     atomic.Int64
+	known sync.Map // net.Conn -> *taken
+}
+
+// taken is a connection that is being served.
+type taken struct {
+	info Info
+	busy atomic.Bool // it has streams
 }
 
 func newHandoff() *handoff {
@@ -20,23 +26,46 @@ func newHandoff() *handoff {
 }
 
 func (h *handoff) give(nc net.Conn, info Info) {
-	h.info.Store(nc, info)
-	h.n.Add(1)
+	h.known.Store(nc, &taken{info: info})
 	select {
 	case h.conns <- nc:
 	case <-h.done:
-		h.forget(nc)
+		h.known.Delete(nc)
 		_ = nc.Close()
 	}
 }
 
-func (h *handoff) forget(nc net.Conn) {
-	if _, ok := h.info.LoadAndDelete(nc); ok {
-		h.n.Add(-1)
+func (h *handoff) find(nc net.Conn) *taken {
+	if t, ok := h.known.Load(nc); ok {
+		return t.(*taken) //nolint:forcetypeassert // nothing else is stored
+	}
+	return nil
+}
+
+// state follows a connection as the server sees it.
+func (h *handoff) state(nc net.Conn, s http.ConnState) {
+	switch s {
+	case http.StateClosed, http.StateHijacked:
+		h.known.Delete(nc)
+	case http.StateNew, http.StateActive, http.StateIdle:
+		if t := h.find(nc); t != nil {
+			t.busy.Store(s == http.StateActive)
+		}
 	}
 }
 
-func (h *handoff) count() int { return int(h.n.Load()) }
+func (h *handoff) count() (c Connections) {
+	h.known.Range(func(_, t any) bool {
+		c.All++
+		if t.(*taken).busy.Load() { //nolint:forcetypeassert // nothing else is stored
+			c.Writing++
+		} else {
+			c.Waiting++
+		}
+		return true
+	})
+	return c
+}
 
 // Accept implements net.Listener.
 func (h *handoff) Accept() (net.Conn, error) {

@@ -6,16 +6,19 @@ package http2
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/sluice-gateway/sluice/dataplane/internal/message"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
@@ -46,13 +49,24 @@ type Engine struct {
 	in        *handoff
 	exchanges sync.Pool
 	done      sync.WaitGroup
+	streams   sync.WaitGroup
 }
 
 // Info is what is known of a connection besides its bytes.
 type Info struct {
+	// Peer and Local are the addresses of the socket.
 	Peer, Local netip.AddrPort
-	TLS         bool
-	SNI         string
+	// Client is the one that a trusted PROXY header names; zero for the peer itself.
+	Client netip.AddrPort
+	// TLS is true for https; SNI is the server name then.
+	TLS bool
+	SNI string
+}
+
+// Connections are figures of the connections that there are.
+type Connections struct {
+	// All is the sum of the others: connections with streams and without.
+	All, Writing, Waiting int
 }
 
 type infoKey struct{}
@@ -83,16 +97,12 @@ func New(o Options) *Engine {
 		MaxHeaderBytes: maxHead, ErrorLog: o.Logger.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 128, WriteByteTimeout: o.WriteTimeout},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			if h, ok := e.in.info.Load(c); ok {
-				return context.WithValue(ctx, infoKey{}, h)
+			if t := e.in.find(c); t != nil {
+				return context.WithValue(ctx, infoKey{}, t.info)
 			}
 			return ctx
 		},
-		ConnState: func(c net.Conn, s http.ConnState) {
-			if s == http.StateClosed || s == http.StateHijacked {
-				e.in.forget(c)
-			}
-		},
+		ConnState: e.in.state,
 	}
 	e.done.Go(func() { _ = e.server.Serve(e.in) })
 	return e
@@ -102,11 +112,11 @@ func New(o Options) *Engine {
 // does not wait for that.
 func (e *Engine) Serve(nc net.Conn, info Info) { e.in.give(nc, info) }
 
-// Connections returns how many there are.
-func (e *Engine) Connections() int { return e.in.count() }
+// Connections returns the figures of now.
+func (e *Engine) Connections() Connections { return e.in.count() }
 
-// Drain tells clients to go, waits for streams to end, and closes what is left when ctx
-// ends, which it then returns.
+// Drain tells clients to go and waits for streams to end. When ctx ends it closes what is
+// left and returns ctx's error; handlers end before Wait returns.
 func (e *Engine) Drain(ctx context.Context) error {
 	err := e.server.Shutdown(ctx)
 	if err != nil {
@@ -116,21 +126,63 @@ func (e *Engine) Drain(ctx context.Context) error {
 	return err
 }
 
+// Wait waits until all handlers have returned, after Drain.
+func (e *Engine) Wait() { e.streams.Wait() }
+
 func (e *Engine) handle(w http.ResponseWriter, r *http.Request) {
-	x := e.exchanges.Get().(*pdk.Exchange) //nolint:forcetypeassert // the pool holds nothing else
+	e.streams.Add(1)
+	defer e.streams.Done()
 	answer := &responder{e: e, w: w, head: r.Method == http.MethodHead, control: http.NewResponseController(w)}
+	e.exchange(r, answer)
+	if answer.broken {
+		// The stream is reset, so that the client does not take a part for the whole.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// exchange has the request answered. A fault of a handler ends this stream and no other.
+func (e *Engine) exchange(r *http.Request, answer *responder) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			e.o.Logger.Error("handler panicked", "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
+			answer.broken = true
+		}
+	}()
+	x := e.exchanges.Get().(*pdk.Exchange) //nolint:forcetypeassert // the pool holds nothing else
 	x.Start = time.Now()
+	if err := e.fill(x, r, answer); err != nil {
+		e.o.Handler.Refuse(x, answer, err.Status)
+	} else {
+		e.o.Handler.Serve(x, answer)
+	}
+	x.Reset()
+	e.exchanges.Put(x)
+}
+
+// fill takes the request over. What HTTP/1 could not say is refused as there: the upstream
+// may speak it.
+func (e *Engine) fill(x *pdk.Exchange, r *http.Request, answer *responder) *message.Refusal {
 	q := &x.Request
-	q.Method, q.Host, q.Proto, q.Scheme = r.Method, r.Host, 20, "http"
+	q.Proto, q.Scheme = 20, "http"
 	if info, ok := r.Context().Value(infoKey{}).(Info); ok {
-		q.Peer, q.Local, q.SNI = info.Peer, info.Local, info.SNI
+		q.Peer, q.Local, q.Client, q.SNI = info.Peer, info.Local, info.Client, info.SNI
 		if info.TLS {
 			q.Scheme = "https"
 		}
 	}
-	path, query, hasQuery := strings.Cut(r.RequestURI, "?")
-	q.RawPath, q.RawQuery, q.HasQuery = path, query, hasQuery
+	var m message.Request
+	if err := m.Pseudo(r.Method, r.RequestURI, r.Host); err != nil {
+		return err
+	}
+	q.Method, q.Host, q.RawPath, q.RawQuery, q.HasQuery = m.Method, m.Host, m.Path, m.Query, m.HasQuery
 	for name, values := range r.Header {
+		if name == "Host" {
+			// It is in the place of :authority, or has to be the same.
+			if len(values) != 1 || !strings.EqualFold(values[0], r.Host) {
+				return message.ErrHostMismatch
+			}
+			continue
+		}
 		for _, v := range values {
 			q.Header.Add(name, v)
 		}
@@ -141,17 +193,7 @@ func (e *Engine) handle(w http.ResponseWriter, r *http.Request) {
 			q.Body = &requestBody{r: r, trailer: &q.Trailer, control: answer.control, timeout: e.o.BodyTimeout}
 		}
 	}
-	if !strings.HasPrefix(path, "/") || r.Host == "" {
-		e.o.Handler.Refuse(x, answer, http.StatusBadRequest)
-	} else {
-		e.o.Handler.Serve(x, answer)
-	}
-	x.Reset()
-	e.exchanges.Put(x)
-	if answer.broken {
-		// The stream is reset, so that the client does not take a part for the whole.
-		panic(http.ErrAbortHandler)
-	}
+	return nil
 }
 
 // requestBody is the body of a stream.

@@ -2,6 +2,7 @@ package http2
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -64,7 +65,7 @@ func (r *responder) Send(x *pdk.Exchange, filter func(piece []byte, last bool) (
 	if bodiless {
 		return nil
 	}
-	if err := r.body(resp, filter, length < 0); err != nil {
+	if err := r.body(resp, filter, length); err != nil {
 		r.broken = true
 		return err
 	}
@@ -76,8 +77,15 @@ func (r *responder) Send(x *pdk.Exchange, filter func(piece []byte, last bool) (
 
 const pieceSize = 32 << 10
 
-// body writes the body; flush sends each piece on its way at once.
-func (r *responder) body(resp *pdk.Response, filter func(piece []byte, last bool) ([]byte, error), flush bool) error {
+var (
+	errShort = errors.New("body is shorter than announced")
+	errLong  = errors.New("body is longer than announced")
+)
+
+// body writes the body, of which left bytes are announced or -1. Without a length each
+// piece is sent on its way at once.
+func (r *responder) body(resp *pdk.Response, filter func(piece []byte, last bool) ([]byte, error), left int64) error {
+	flush := left < 0
 	write := func(p []byte, last bool) error {
 		if filter != nil {
 			var err error
@@ -85,17 +93,21 @@ func (r *responder) body(resp *pdk.Response, filter func(piece []byte, last bool
 				return &proxy.SendError{Upstream: true, Err: err}
 			}
 		}
+		if left >= 0 {
+			if left -= int64(len(p)); left < 0 {
+				return &proxy.SendError{Upstream: true, Err: errLong}
+			}
+		}
 		if len(p) == 0 {
 			return nil
 		}
-		r.deadline()
-		n, err := r.w.Write(p)
-		resp.Sent += int64(n)
-		if err == nil && flush && !last {
-			err = r.control.Flush()
-		}
-		if err != nil {
+		if err := r.write(resp, p); err != nil {
 			return &proxy.SendError{Err: err}
+		}
+		if flush && !last {
+			if err := r.control.Flush(); err != nil {
+				return &proxy.SendError{Err: err}
+			}
 		}
 		return nil
 	}
@@ -126,7 +138,25 @@ func (r *responder) body(resp *pdk.Response, filter func(piece []byte, last bool
 		}
 	}
 	if filter != nil {
-		return write(nil, true)
+		if err := write(nil, true); err != nil {
+			return err
+		}
+	}
+	if left > 0 {
+		return &proxy.SendError{Upstream: true, Err: errShort}
+	}
+	return nil
+}
+
+// write writes p in pieces with a deadline each: a slow client gets everything.
+func (r *responder) write(resp *pdk.Response, p []byte) error {
+	for len(p) > 0 {
+		r.deadline()
+		n, err := r.w.Write(p[:min(len(p), pieceSize)])
+		resp.Sent += int64(n)
+		if p = p[n:]; err != nil {
+			return err
+		}
 	}
 	return nil
 }

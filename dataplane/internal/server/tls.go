@@ -1,0 +1,41 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+)
+
+var errNoCertificate = errors.New("no certificate for the name")
+
+// configs makes what handshakes of listeners without and with HTTP/2 go by. They are made
+// once, because they hold the keys of session tickets.
+func (s *Server) configs() map[bool]*tls.Config {
+	base := &tls.Config{MinVersion: s.o.MinTLS, MaxVersion: s.o.MaxTLS, NextProtos: []string{"http/1.1"}, GetCertificate: s.certificate}
+	if base.MinVersion == 0 {
+		base.MinVersion = tls.VersionTLS12
+	}
+	both := base.Clone()
+	both.NextProtos = []string{"h2", "http/1.1"}
+	return map[bool]*tls.Config{false: base, true: both}
+}
+
+// SetCertificates replaces the certificates for names that Certificate has none for.
+func (s *Server) SetCertificates(list []tls.Certificate) { s.certificates.Store(&list) }
+
+func (s *Server) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if s.o.Certificate != nil {
+		if c := s.o.Certificate(hello); c != nil {
+			return c, nil
+		}
+	}
+	list := *s.certificates.Load()
+	for i := range list {
+		if hello.SupportsCertificate(&list[i]) == nil {
+			return &list[i], nil
+		}
+	}
+	if len(list) > 0 {
+		return &list[0], nil
+	}
+	return nil, errNoCertificate
+}
