@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
 	"github.com/sluice-gateway/sluice/shared/entity"
@@ -18,6 +20,11 @@ func (a *API) addCluster() {
 	a.table.get("/clustering/data-planes", a.dataPlanes)
 	a.table.get("/clustering/status", a.clusterStatus)
 	a.table.get("/upstreams/{upstreams}/health", a.upstreamHealth)
+	for _, state := range []string{"healthy", "unhealthy"} {
+		mark := map[string]handler{http.MethodPut: a.mark(state == "healthy"), http.MethodPost: a.mark(state == "healthy")}
+		a.table.add("/upstreams/{upstreams}/targets/{targets}/"+state, mark)
+		a.table.add("/upstreams/{upstreams}/targets/{targets}/{address}/"+state, mark)
+	}
 	a.addConfig()
 }
 
@@ -85,6 +92,44 @@ type AddressHealth struct {
 	Weight int    `json:"weight"`
 }
 
+// CommandMark sets the health of a target by hand.
+const CommandMark = "mark"
+
+// MarkArguments are those of CommandMark.
+type MarkArguments struct {
+	Upstream string `json:"upstream"`
+	Target   string `json:"target"`
+	Healthy  bool   `json:"healthy"`
+}
+
+// mark sets the health of a target on all data planes that are connected.
+func (a *API) mark(healthy bool) handler {
+	return func(c *call) (answer, error) {
+		upstreams, targets := a.o.Kinds.ByKind(kindUpstreams), a.o.Kinds.ByKind(kindTargets)
+		if upstreams == nil || targets == nil {
+			return answer{}, errNotFound
+		}
+		upstream, err := c.find(upstreams, c.values[0])
+		if err != nil {
+			return answer{}, err
+		}
+		id, _ := upstream["id"].(string)
+		target, err := a.o.Catalog.Get(c.ctx, targets, keyOf(c.values[1]), catalog.Scope{Field: "upstream", ParentID: id})
+		if err != nil {
+			return answer{}, missing(err, targets, c.values[1])
+		}
+		targetID, _ := target["id"].(string)
+		ctx, cancel := context.WithTimeout(c.ctx, commandTime)
+		defer cancel()
+		for _, reply := range a.o.Fleet.Broadcast(ctx, TargetBalancer, CommandMark, MarkArguments{id, targetID, healthy}) {
+			if reply.Err != nil {
+				a.log.Warn("data plane did not mark a target", "node_id", reply.NodeID, "target_id", targetID, "error", reply.Err)
+			}
+		}
+		return answer{status: http.StatusNoContent}, nil
+	}
+}
+
 // worse orders health: what one node finds wrong is shown, although others do not.
 var worse = map[string]int{"HEALTHCHECKS_OFF": 0, "HEALTHY": 1, "DNS_ERROR": 2, "UNHEALTHY": 3}
 
@@ -120,11 +165,35 @@ func (a *API) upstreamHealth(c *call) (answer, error) {
 			h = TargetHealth{Health: "HEALTHCHECKS_OFF"}
 		}
 		target["health"] = h.Health
-		target["data"] = schema.Object{"addresses": addresses(h.Addresses)}
+		target["data"] = targetData(target, h)
 	}
 	body := pageBody(c, page, query)
 	body["node_id"] = a.o.NodeID
 	return ok(body)
+}
+
+// targetData is what the balancer knows of a target: where it is, and how much of its
+// weight can be used.
+func targetData(target schema.Object, h TargetHealth) schema.Object {
+	text, _ := target["target"].(string)
+	host, portText, err := net.SplitHostPort(text)
+	if err != nil {
+		host = text
+	}
+	port, _ := strconv.Atoi(portText)
+	host = strings.Trim(host, "[]")
+	weight, _ := target["weight"].(int64)
+	if len(h.Addresses) == 0 && net.ParseIP(host) != nil {
+		h.Addresses = []AddressHealth{{IP: host, Port: port, Health: h.Health, Weight: int(weight)}}
+	}
+	available := weight
+	if h.Health == "UNHEALTHY" || h.Health == "DNS_ERROR" {
+		available = 0
+	}
+	return schema.Object{
+		"addresses": addresses(h.Addresses), "host": host, "port": int64(port), "dns": "A", "nodeWeight": weight,
+		"weight": schema.Object{"total": weight, "available": available, "unavailable": weight - available},
+	}
 }
 
 // healthOf asks all nodes and keeps the worst answer of each target.
@@ -187,6 +256,9 @@ func (a *API) addPlugins() {
 				status, body, err := e.Handle(ctx, pluginFleet{a.o.Fleet, c, a.o.Kinds.ByKind("plugins")}, values, c.r.WithContext(ctx))
 				if err != nil {
 					return answer{}, fmt.Errorf("endpoint %s %s of plugin %s: %w", e.Method, e.Path, p.Name, err)
+				}
+				if body == nil && status >= http.StatusBadRequest {
+					return page(status, http.StatusText(status)), nil
 				}
 				return answer{status: status, body: body}, nil
 			}})

@@ -231,9 +231,6 @@ func (r *replacing) nameless(k *kind, i int, in schema.Object) (string, error) {
 func (r *replacing) unique(k *kind, o schema.Object) error {
 	ids := r.ids[k.name]
 	id := k.id(o)
-	if r.made[k.name][id] != nil {
-		return declaredTwice(k, k.pk, id)
-	}
 	for i := range k.uniques {
 		u := &k.uniques[i]
 		value := uniqueValue(o, u.name)
@@ -245,6 +242,9 @@ func (r *replacing) unique(k *kind, o schema.Object) error {
 			return declaredTwice(k, u.name, value)
 		}
 		ids[key] = id
+	}
+	if r.made[k.name][id] != nil {
+		return declaredTwice(k, k.pk, id)
 	}
 	if k.tuple != nil {
 		tuple, err := k.tupleKey(o)

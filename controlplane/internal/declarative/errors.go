@@ -155,7 +155,7 @@ func (f *flat) of(failure catalog.Failure) declared {
 	if failure.Index < len(list) {
 		return list[failure.Index]
 	}
-	return declared{entity: failure.Entity, place: place{failure.Kind}}
+	return declared{entity: failure.Entity, shown: failure.Entity, place: place{failure.Kind}}
 }
 
 // unresolved lists references that lead nowhere, by the name of what has them.
@@ -191,7 +191,7 @@ func (f *flat) unresolved(fields schema.Object, failure catalog.Failure, d decla
 
 // flattened is one entity of the list.
 func flattened(failure catalog.Failure, d declared) schema.Object {
-	out := schema.Object{"entity": d.entity, "entity_type": strings.TrimSuffix(failure.Kind, "s"), "errors": reasons(failure.Err)}
+	out := schema.Object{"entity": d.shown, "entity_type": strings.TrimSuffix(failure.Kind, "s"), "errors": reasons(failure.Err)}
 	for _, key := range []string{"name", "username"} {
 		if name, ok := d.entity[key].(string); ok {
 			out["entity_name"] = name

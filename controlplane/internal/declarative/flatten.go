@@ -2,6 +2,7 @@ package declarative
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"sort"
@@ -18,6 +19,7 @@ type place []any
 // declared is an entity that was taken out of its parent.
 type declared struct {
 	entity schema.Object // as given, without children
+	shown  schema.Object // the same without what nesting adds
 	place  place
 	order  int // in which errors are listed: children before their parents
 }
@@ -122,7 +124,9 @@ func (f *flat) take(def *entity.Def, v any, at place, above *parent) {
 		}
 		own[name] = v
 	}
+	shown := own
 	if above != nil {
+		own = maps.Clone(own)
 		field := foreign(def, above.def)
 		if own[field] == nil {
 			own[field] = above.ref
@@ -138,7 +142,7 @@ func (f *flat) take(def *entity.Def, v any, at place, above *parent) {
 		}
 	}
 	f.order++
-	f.found[def.Kind()] = append(f.found[def.Kind()], declared{own, at, f.order})
+	f.found[def.Kind()] = append(f.found[def.Kind()], declared{own, shown, at, f.order})
 }
 
 // child returns the kind that a key below an entity nests, nil when it is a field.

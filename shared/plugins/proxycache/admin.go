@@ -45,12 +45,11 @@ type Answer struct {
 	Version   int   `json:"version"`
 }
 
-var notFound = map[string]string{"message": "Not found"}
 
 func ofPlugin(handle handler) handler {
 	return func(ctx context.Context, fleet pdk.Fleet, params map[string]string, r *http.Request) (int, any, error) {
 		if _, ok := fleet.Plugin(params["plugin_id"], pluginName); !ok {
-			return http.StatusNotFound, notFound, nil
+			return http.StatusNotFound, nil, nil
 		}
 		return handle(ctx, fleet, params, r)
 	}
@@ -63,7 +62,7 @@ func get(ctx context.Context, fleet pdk.Fleet, params map[string]string, _ *http
 			return http.StatusOK, reply.Result, nil
 		}
 	}
-	return http.StatusNotFound, notFound, nil
+	return http.StatusNotFound, nil, nil
 }
 
 // remove drops a key on all nodes: 204 when one had it.
@@ -77,7 +76,7 @@ func remove(ctx context.Context, fleet pdk.Fleet, params map[string]string, _ *h
 			return http.StatusNoContent, nil, nil
 		}
 	}
-	return http.StatusNotFound, notFound, nil
+	return http.StatusNotFound, nil, nil
 }
 
 // purgeAll drops everything on all nodes.
