@@ -102,7 +102,7 @@ func (c *cluster) recordedConfig(path string, ups []*recordedUpstream, n *node) 
 	here, _ := c.get("/").at("plugins", "available_on_server").(map[string]any)
 	left := []string{"^$"}
 	var out []string
-	for _, line := range strings.Split(string(b), "\n") {
+	for line := range strings.SplitSeq(string(b), "\n") {
 		drop := false
 		if strings.Contains(line, "plugins: [") {
 			for _, m := range plugin.FindAllStringSubmatch(line[strings.Index(line, "plugins: ["):], -1) {

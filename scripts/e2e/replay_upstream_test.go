@@ -58,7 +58,9 @@ func (u *recordedUpstream) address() string { return u.Addr().String() }
 func (u *recordedUpstream) serve(nc net.Conn) {
 	defer func() { _ = nc.Close() }()
 	r := bufio.NewReader(nc)
-	for u.exchange(nc, r) == nil {
+	var err error
+	for err == nil {
+		err = u.exchange(nc, r)
 	}
 }
 

@@ -85,7 +85,7 @@ func (b *Builder) Apply(ctx context.Context, u config.Update) ([]config.EntityEr
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	p := n.build(u)
+	p := n.build(u) //nolint:contextcheck // checks of targets outlive the update
 	if len(n.errs) > 0 {
 		n.undo()
 		return n.errs, fmt.Errorf("%w: %d entities", config.ErrRefused, len(n.errs))
