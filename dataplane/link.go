@@ -48,7 +48,7 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 		Version: version.Sluice(), Labels: d.s.Labels("cluster_dp_labels"), Plugins: known, Applier: d.plans, Cache: cache,
 		Command: func(ctx context.Context, target, name string, arguments json.RawMessage) (any, error) {
 			if target == "balancer" {
-				return d.balancerCommand(name, arguments)
+				return d.balancerCommand(name, arguments) //nolint:contextcheck // names are looked up for longer than one question
 			}
 			p := registry.ByName(target)
 			if p == nil {

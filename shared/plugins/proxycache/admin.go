@@ -45,7 +45,6 @@ type Answer struct {
 	Version   int   `json:"version"`
 }
 
-
 func ofPlugin(handle handler) handler {
 	return func(ctx context.Context, fleet pdk.Fleet, params map[string]string, r *http.Request) (int, any, error) {
 		if _, ok := fleet.Plugin(params["plugin_id"], pluginName); !ok {

@@ -32,10 +32,10 @@ func TestAllocations(t *testing.T) {
 			c := dial(t, address)
 			text, answer := []byte(request), make([]byte, 4096)
 			exchange := func() {
-				if _, err := c.Conn.Write(text); err != nil {
+				if _, err := c.Write(text); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := c.Conn.Read(answer); err != nil && err != io.EOF { //nolint:errorlint // a socket's
+				if _, err := c.Read(answer); err != nil && err != io.EOF {
 					t.Fatal(err)
 				}
 			}

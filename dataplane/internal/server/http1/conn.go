@@ -367,7 +367,7 @@ func (c *conn) addresses() {
 // exchange has the request answered and makes the connection ready for the next one.
 func (c *conn) exchange() {
 	c.phase.Store(phaseWriting)
-	c.e.o.Handler.Serve(&c.state.x, c)
+	c.e.o.Handler.Serve(&c.x, c)
 	c.finish()
 }
 
@@ -391,7 +391,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	if at, ok := c.readBy.Due(time.Now(), c.e.o.BodyTimeout); ok {
 		_ = c.nc.SetReadDeadline(at)
 	}
-	if c.state.body.closed.Load() {
+	if c.body.closed.Load() {
 		return 0, net.ErrClosed // the deadline that Close has set may be gone
 	}
 	return c.nc.Read(p)

@@ -365,10 +365,12 @@ func TestDrain(t *testing.T) {
 	drained := make(chan error, 1)
 	go func() { drained <- e.Drain(context.Background()) }()
 	idle.ends()
+	timer := time.NewTimer(20 * time.Millisecond)
+	defer timer.Stop()
 	select {
 	case err := <-drained:
 		t.Fatalf("drained with a request under way: %v", err)
-	case <-time.After(20 * time.Millisecond):
+	case <-timer.C:
 	}
 	close(leave)
 	status, header, _ := busy.answer("GET")

@@ -88,6 +88,8 @@ func TestDrainIsBounded(t *testing.T) {
 	defer cancel()
 	drained := make(chan error, 1)
 	go func() { drained <- e.Drain(ctx) }()
+	timer := time.NewTimer(3 * time.Second)
+	defer timer.Stop()
 	select {
 	case err := <-drained:
 		if !errors.Is(err, context.DeadlineExceeded) {
@@ -97,7 +99,7 @@ func TestDrainIsBounded(t *testing.T) {
 			t.Errorf("connections: %+v, want 1 whose handler goes on", got)
 		}
 		c.ends() // the client is told at once
-	case <-time.After(3 * time.Second):
+	case <-timer.C:
 		t.Error("drain waits for a handler beyond its time")
 	}
 	close(leave)
