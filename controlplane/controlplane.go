@@ -108,14 +108,14 @@ func (c *ControlPlane) open(ctx context.Context) error {
 	if c.id, err = nodeid.Load(prefix, c.s.String("node_id")); err != nil {
 		return err
 	}
-	c.store, err = bolt.Open(ctx, bolt.Options{Path: filepath.Join(prefix, StoreFile), Logger: c.log.Named("cp.store")})
+	c.store, err = bolt.Open(ctx, bolt.Options{Path: filepath.Join(prefix, StoreFile), Logger: c.log.Named("store")})
 	if err != nil {
 		return err
 	}
 	c.onClose(c.store.Close)
 	registry := plugins.Bundled()
 	kinds := entity.NewKinds(entity.Options{Flavor: entity.Flavor(c.s.String("router_flavor")), Plugins: registry.Schema, Extra: registry.Entities()})
-	c.catalog, err = catalog.New(ctx, catalog.Options{Store: c.store, Kinds: kinds, Check: loadable(registry), Logger: c.log.Named("cp.catalog")})
+	c.catalog, err = catalog.New(ctx, catalog.Options{Store: c.store, Kinds: kinds, Check: loadable(registry), Logger: c.log.Named("catalog")})
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (c *ControlPlane) openHub() error {
 		return err
 	}
 	c.hub, err = hub.New(hub.Options{
-		Store: c.store, Source: source, PurgeDelay: c.s.Duration("cluster_data_plane_purge_delay"), Logger: c.log.Named("cp.hub"),
+		Store: c.store, Source: source, PurgeDelay: c.s.Duration("cluster_data_plane_purge_delay"), Logger: c.log.Named("hub"),
 	})
 	return err
 }
@@ -167,7 +167,7 @@ func (c *ControlPlane) openAdmin(kinds *entity.Kinds, registry *plugins.Registry
 		Configuration: c.s.Configuration, Position: c.store.Position, Health: c.store.ReadOnly,
 		LogLevel: &logLevel{log: c.log, name: c.s.String("log_level")}, NodeID: c.id, Hostname: c.hostname,
 		Server: "sluice/" + version.Sluice(), AllowedOrigins: c.s.List("admin_gui_url"), MaxBody: unlimited(c.s.Size("nginx_admin_client_max_body_size")),
-		Logger: c.log.Named("cp.admin"),
+		Logger: c.log.Named("admin"),
 	})
 	if err != nil {
 		return err

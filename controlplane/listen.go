@@ -27,7 +27,7 @@ func (c *ControlPlane) listen(prefix string) error {
 	if err != nil {
 		return err
 	}
-	c.rpc, err = rpc.New(rpc.Options{Hub: c.hub, TLS: identity.Server(), Version: version.Sluice(), Logger: c.log.Named("cp.rpc")})
+	c.rpc, err = rpc.New(rpc.Options{Hub: c.hub, TLS: identity.Server(), Version: version.Sluice(), Logger: c.log.Named("rpc")})
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (c *ControlPlane) identity(prefix string) (*tlsutil.Identity, error) {
 		}
 		if made {
 			c.log.Info("made the certificate of the link: give both files to the data planes",
-				"cluster_cert", filepath.Join(prefix, "cluster.crt"), "cluster_cert_key", filepath.Join(prefix, "cluster.key"))
+				"files", filepath.Join(prefix, "cluster.crt")+", "+filepath.Join(prefix, "cluster.key"))
 		}
 		texts[0], texts[1] = cert, key
 	}

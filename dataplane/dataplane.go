@@ -127,12 +127,12 @@ func (d *DataPlane) open() error {
 // openPlans makes the builder and what outlives plans.
 func (d *DataPlane) openPlans(registry *plugins.Registry) (*pluginhost.Host, *balancer.Balancer, error) {
 	kinds := entity.NewKinds(entity.Options{Flavor: entity.Flavor(d.s.String("router_flavor")), Plugins: registry.Schema, Extra: registry.Entities()})
-	host := pluginhost.New(pluginhost.Options{NodeID: d.id, CacheSize: d.s.Size("mem_cache_size"), Logger: d.log.Named("dp.plugin")})
+	host := pluginhost.New(pluginhost.Options{NodeID: d.id, CacheSize: d.s.Size("mem_cache_size"), Logger: d.log.Named("plugin")})
 	d.onClose(host.Close)
 	names := balancer.New(balancer.Options{
 		Resolver: resolver(d.s.List("dns_resolver")),
 		ValidTTL: d.s.Duration("dns_valid_ttl"), StaleTTL: d.s.Duration("dns_stale_ttl"), ErrorTTL: d.s.Duration("dns_error_ttl"),
-		Logger: d.log.Named("dp.balancer"),
+		Logger: d.log.Named("balancer"),
 	})
 	d.onClose(func() error { names.Close(); return nil })
 	roots, err := trustedRoots(d.s)
@@ -140,7 +140,7 @@ func (d *DataPlane) openPlans(registry *plugins.Registry) (*pluginhost.Host, *ba
 		return nil, nil, err
 	}
 	d.plans = plan.New(plan.Options{
-		Kinds: kinds, Plugin: findPlugin(registry), Host: host, Balancer: names, TrustedRoots: roots, Logger: d.log.Named("dp.plan"),
+		Kinds: kinds, Plugin: findPlugin(registry), Host: host, Balancer: names, TrustedRoots: roots, Logger: d.log.Named("plan"),
 	})
 	return host, names, nil
 }

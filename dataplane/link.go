@@ -56,7 +56,7 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 			}
 			return host.Command(ctx, p, name, arguments)
 		},
-		Logger: d.log.Named("dp.controlclient"),
+		Logger: d.log.Named("controlclient"),
 	})
 	return err
 }

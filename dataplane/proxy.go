@@ -28,7 +28,7 @@ func (d *DataPlane) openProxy(names *balancer.Balancer) error {
 	pool, requests := d.s.Int("upstream_keepalive_pool_size"), d.s.Int("upstream_keepalive_max_requests")
 	up := transport.New(transport.Options{
 		PoolSize: orNegative(pool), MaxRequests: orNegative(requests), IdleTimeout: orForever(d.s.Duration("upstream_keepalive_idle_timeout")),
-		Logger: d.log.Named("dp.transport"),
+		Logger: d.log.Named("transport"),
 	})
 	d.onClose(up.Close)
 	if target := d.s.Log("proxy_access_log"); !target.Off {
@@ -55,7 +55,7 @@ func (d *DataPlane) openProxy(names *balancer.Balancer) error {
 		TrustedIPs: trusted, RealIPHeader: d.s.String("real_ip_header"), RealIPRecursive: d.s.Bool("real_ip_recursive"),
 		Headers: headers(d.s.List("headers")), UpstreamID: slices.Contains(d.s.List("headers_upstream"), "X-Kong-Request-Id"),
 		AllowDebug: d.s.Bool("allow_debug_header"), ErrorType: form, MaxBody: d.s.Size("nginx_http_client_max_body_size"),
-		AccessLog: d.access, Logger: d.log.Named("dp.proxy"),
+		AccessLog: d.access, Logger: d.log.Named("proxy"),
 	})
 	return nil
 }
@@ -80,7 +80,7 @@ func (d *DataPlane) openServer(prefix string) error {
 		Certificate:    func(hello *tls.ClientHelloInfo) *tls.Certificate { return d.plans.Current().Certificate(hello) },
 		ProxiesTrusted: proxies,
 		MinTLS:         lowest, MaxTLS: highest, MaxRequests: orNegative(d.s.Int("nginx_http_keepalive_requests")),
-		Logger: d.log.Named("dp.server"),
+		Logger: d.log.Named("server"),
 	})
 	if err != nil {
 		return err
