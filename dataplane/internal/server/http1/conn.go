@@ -329,9 +329,8 @@ func (c *conn) start() {
 	c.addresses()
 	c.keep = m.KeepAlive && !c.e.draining.Load() && (c.e.o.MaxRequests < 0 || c.requests < c.e.o.MaxRequests)
 	q.ContentLength = m.Length
-	s.body.c, s.body.wait = c, m.Continue
 	if m.Length == 0 {
-		s.body.Start(nil, nil, 0, 0, 0, false, nil, 0)
+		s.body.none()
 		c.outside = m.Upgrade
 		return
 	}
@@ -348,11 +347,8 @@ func (c *conn) start() {
 		have = copy(s.more, rest[:have])
 		rest = s.more
 	}
-	s.body.Start(c, rest, 0, have, m.Length, false, &q.Trailer, 0)
+	s.body.begin(c, rest, have, m.Length, m.Continue)
 	c.outside = m.Upgrade || !s.body.Complete()
-	if s.body.Complete() {
-		s.body.wait = false
-	}
 }
 
 func (c *conn) addresses() {
@@ -379,7 +375,7 @@ func (c *conn) refuse(status int) {
 	s.req = message.Request{Proto: 11, Method: "GET"}
 	s.x.Request.Header.Reset()
 	s.x.Request.Proto = 11
-	s.body.Start(nil, nil, 0, 0, 0, false, nil, 0)
+	s.body.none()
 	c.keep = false
 	c.e.o.Handler.Refuse(&s.x, c, status)
 	s.x.Reset()

@@ -9,15 +9,16 @@ import (
 // finish cleans up after an exchange.
 func (c *conn) finish() {
 	s := c.state
+	answered := s.x.Response.HeadSent
+	s.x.Reset() // from here on nobody else reads the body
 	if c.taken {
-		s.x.Reset()
 		c.over = true
 		return
 	}
-	if !c.consume() {
+	if !answered || !c.consume() {
 		c.keep = false
 	}
-	s.x.Reset()
+	s.x.Request.Trailer.Reset()
 	if s.req.Length != 0 && !c.over {
 		// What follows the body moves to where the next head is looked for.
 		s.w = copy(s.buf, s.body.Following())
@@ -38,7 +39,7 @@ func (c *conn) consume() bool {
 	if b.Done() {
 		return true
 	}
-	if c.over || !c.keep || b.wait || b.Err() != nil || b.closed.Load() {
+	if c.over || !c.keep || b.Err() != nil || b.closed.Load() {
 		return false
 	}
 	if _, ok := b.Whole(); ok {

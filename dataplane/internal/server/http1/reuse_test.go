@@ -168,6 +168,65 @@ func TestBodiesLongerThanAnnounced(t *testing.T) {
 	}
 }
 
+// reader reads a body beside the answer until it is released, as a call of an upstream
+// that speaks HTTP/2 does.
+type reader struct {
+	body pdk.Body
+	done chan struct{}
+}
+
+func (r *reader) run() {
+	defer close(r.done)
+	_, _ = io.Copy(io.Discard, r.body)
+}
+
+func (r *reader) Release() {
+	_ = r.body.(io.Closer).Close()
+	<-r.done
+}
+
+// TestBodiesAreReadBesideTheAnswer is for the race detector too.
+func TestBodiesAreReadBesideTheAnswer(t *testing.T) {
+	address, _ := start(t, func(x *pdk.Exchange, r proxy.Responder) {
+		if x.Request.Body != nil {
+			beside := &reader{x.Request.Body, make(chan struct{})}
+			go beside.run()
+			x.OnRelease(beside)
+		}
+		upstream(x, 200, -1, &pieces{[]string{"he", "llo"}, io.EOF})
+		if err := r.Send(x, nil); err != nil {
+			t.Error(err)
+		}
+	}, nil)
+	for _, rest := range []string{
+		"Content-Length: 100000\r\n\r\n" + strings.Repeat("x", 100000),
+		"Content-Length: 100000\r\n\r\n" + strings.Repeat("x", 10),
+		"Content-Length: 10\r\nExpect: 100-continue\r\n\r\n",
+		"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+	} {
+		c := dial(t, address)
+		c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		c.says("GET", 200, "hello")
+		c.send("POST / HTTP/1.1\r\nHost: h\r\n" + rest)
+		status, _, body := c.answer("POST")
+		if status == 100 {
+			status, _, body = c.answer("POST")
+		}
+		if status != 200 || body != "hello" {
+			t.Errorf("%.30q: got %d %q", rest, status, body)
+		}
+		_ = c.Close()
+	}
+}
+
+// TestNothingSaid holds that a client does not wait for an answer that nobody gives.
+func TestNothingSaid(t *testing.T) {
+	address, _ := start(t, func(*pdk.Exchange, proxy.Responder) {}, nil)
+	c := dial(t, address)
+	c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	c.ends()
+}
+
 // TestHijackLeavesTheBodyOut holds that bytes of a request's body do not come a second
 // time through the tunnel.
 func TestHijackLeavesTheBodyOut(t *testing.T) {

@@ -24,7 +24,7 @@ func (c *conn) Send(x *pdk.Exchange, filter func(piece []byte, last bool) ([]byt
 	if c.e.draining.Load() {
 		c.keep = false
 	}
-	if c.req.Length != 0 && (c.body.wait || c.body.Left() > maxUnread) {
+	if c.req.Length != 0 && !c.body.answered() {
 		c.keep = false // what is not read stands in the way of the next request
 	}
 	if r.Buffered != nil && filter == nil && !bodiless {
