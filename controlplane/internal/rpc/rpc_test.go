@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"path/filepath"
 	"strings"
@@ -318,9 +319,7 @@ func TestFollowing(t *testing.T) {
 	if w := up.hear().GetWelcome(); w.GetPlan() != configv1.Welcome_PLAN_UP_TO_DATE {
 		t.Errorf("welcome of a node that is there: %v", w)
 	}
-	for id, b := range n.tree {
-		up.tree[id] = b
-	}
+	maps.Copy(up.tree, n.tree)
 	head = p.put("d")
 	if to, whole := up.apply(); whole || to.GetRevision() != head.Revision {
 		t.Errorf("a delta was due, got revision %d, whole %v", to.GetRevision(), whole)
