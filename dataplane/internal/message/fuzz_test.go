@@ -46,6 +46,8 @@ var requests = []string{
 	"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
 	"HEAD /x HTTP/1.1\r\nHost: [::1]:8000\r\nConnection: close\r\n\r\n",
 	"OPTIONS /x HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+	"GET http://a.example/x HTTP/1.0\r\n\r\n",
+	"GET http://a.example HTTP/1.0\r\n\r\n",
 }
 
 // FuzzRequest holds that what is accepted as a request is one for net/http too, with the

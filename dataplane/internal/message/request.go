@@ -158,6 +158,9 @@ func (r *Request) line(s string) (target string, err error) {
 
 // target splits the target, which is in origin form or an absolute URL.
 func (r *Request) target(s string, hasHost bool) error {
+	if !hasHost && r.Proto >= 11 {
+		return ErrHostMissing
+	}
 	if s[0] != '/' {
 		i := strings.Index(s, "://")
 		if i < 0 || !pdk.EqualFold(s[:i], "http") && !pdk.EqualFold(s[:i], "https") {
@@ -175,14 +178,14 @@ func (r *Request) target(s string, hasHost bool) error {
 		if hasHost && !pdk.EqualFold(authority, r.Host) {
 			return ErrHostMismatch
 		}
-		r.Host = authority
+		r.Host, hasHost = authority, true
 		if s = s[i:]; s == "" || s[0] == '?' {
 			r.Path = "/"
 			r.Query, r.HasQuery = strings.CutPrefix(s, "?")
 			if !all(r.Query, classTarget) {
 				return ErrTarget
 			}
-			return r.checkHost(true)
+			return nil
 		}
 	}
 	i := 0
@@ -206,15 +209,9 @@ func (r *Request) target(s string, hasHost bool) error {
 	return r.checkHost(hasHost)
 }
 
+// checkHost looks at the host, which HTTP/1.0 may leave out.
 func (r *Request) checkHost(hasHost bool) error {
-	if !hasHost {
-		if r.Proto >= 11 {
-			return ErrHostMissing
-		}
-		r.Host = ""
-		return nil
-	}
-	if !validHost(r.Host) {
+	if hasHost && !validHost(r.Host) {
 		return ErrHost
 	}
 	return nil

@@ -38,6 +38,8 @@ var refused = []struct {
 	{"line that ends with LF", "GET / HTTP/1.1\nHost: a\r\n\r\n", 400},
 	{"field that ends with LF", head + "A: b\n\r\n", 400},
 	{"no host", "GET / HTTP/1.1\r\n\r\n", 400},
+	{"no host but an absolute target", "GET http://a/x HTTP/1.1\r\n\r\n", 400},
+	{"no host but a target without a path", "GET http://a HTTP/1.1\r\n\r\n", 400},
 	{"host twice", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400},
 	{"host with a path", "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400},
 	{"host with a user", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", 400},
@@ -110,6 +112,8 @@ func TestAccepted(t *testing.T) {
 		{requests[5], "/x", "y", "a.example", "", "", true},
 		{requests[6], "/", "", "", "", "", false},
 		{requests[7], "/", "", "", "", "", true},
+		{requests[10], "/x", "", "a.example", "", "", false},
+		{requests[11], "/", "", "a.example", "", "", false},
 		{requests[8], "/x", "", "[::1]:8000", "", "", false},
 	} {
 		r, _, body, rest, err := parse([]byte(test.text))

@@ -1,6 +1,8 @@
 package http1
 
 import (
+	"io"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +17,7 @@ type body struct {
 	message.Body
 
 	c *conn
-	// left is how much was not read, -1 when that is not known.
+	// left is how much was not read, -1 when that is not known, lost after an error.
 	left atomic.Int64
 	// closed is set by Close.
 	closed atomic.Bool
@@ -24,6 +26,9 @@ type body struct {
 	// wait is true while the client waits for 100 before it sends the body.
 	wait bool
 }
+
+// lost is more than anybody reads for the sake of a connection.
+const lost = math.MaxInt64
 
 // begin makes the body ready, as the embedded Start does.
 func (b *body) begin(c *conn, buf []byte, have int, length int64, wait bool) {
@@ -46,7 +51,11 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.Body.Read(p)
-	b.left.Store(b.Left())
+	if err != nil && err != io.EOF {
+		b.left.Store(lost)
+	} else {
+		b.left.Store(b.Left())
+	}
 	return n, err
 }
 

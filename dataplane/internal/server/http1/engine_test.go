@@ -56,11 +56,16 @@ func start(t *testing.T, h handler, change func(o *http1.Options)) (address stri
 	if change != nil {
 		change(&o)
 	}
-	e = http1.New(o)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l.Addr().String(), serve(t, l, o)
+}
+
+func serve(t *testing.T, l net.Listener, o http1.Options) *http1.Engine {
+	t.Helper()
+	e := http1.New(o)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -81,7 +86,7 @@ func start(t *testing.T, h handler, change func(o *http1.Options)) (address stri
 			t.Errorf("drain: %v", err)
 		}
 	})
-	return l.Addr().String(), e
+	return e
 }
 
 // client is a connection that speaks in bytes.
