@@ -1,6 +1,7 @@
 package http1_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,41 +107,64 @@ func TestDrainIsBounded(t *testing.T) {
 	close(leave)
 }
 
+// narrow accepts connections that hold little on their way.
+type narrow struct{ net.Listener }
+
+func (n narrow) Accept() (net.Conn, error) {
+	nc, err := n.Listener.Accept()
+	if err == nil {
+		err = nc.(*net.TCPConn).SetWriteBuffer(32 << 10)
+	}
+	return nc, err
+}
+
 // TestSlowClientsGetLargeAnswers holds that the write timeout is between two successive
 // writes, and not for a whole answer.
 func TestSlowClientsGetLargeAnswers(t *testing.T) {
-	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<18) // 4 MiB
+	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<17) // 2 MiB
+	const timeout = 400 * time.Millisecond
 	for name, fill := range map[string]func(x *pdk.Exchange){
 		"buffered": func(x *pdk.Exchange) { _ = x.ExitBody(200, "", large) },
 		"streamed": func(x *pdk.Exchange) { upstream(x, 200, int64(len(large)), bytes.NewReader(large)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			address, _ := start(t, func(x *pdk.Exchange, r proxy.Responder) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			serve(t, narrow{l}, http1.Options{WriteTimeout: timeout, Handler: handler(func(x *pdk.Exchange, r proxy.Responder) {
 				fill(x)
 				if err := r.Send(x, nil); err != nil {
 					t.Errorf("send: %v", err)
 				}
-			}, func(o *http1.Options) { o.WriteTimeout = 300 * time.Millisecond })
-			c := dial(t, address)
-			_ = c.Conn.(*net.TCPConn).SetReadBuffer(64 << 10)
-			c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-			resp, err := http.ReadResponse(c.r, nil)
+			})})
+			// The window of a client is settled when it connects.
+			d := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+				return raw.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 32<<10) })
+			}}
+			nc, err := d.Dial("tcp", l.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, piece := 0, make([]byte, 256<<10)
-			for began := time.Now(); ; {
-				n, err := io.ReadFull(resp.Body, piece)
-				got += n
-				if err != nil {
-					break
-				}
-				if time.Since(began) < time.Second {
-					time.Sleep(60 * time.Millisecond) // the client is slow: that is the test
+			defer func() { _ = nc.Close() }()
+			_ = nc.SetDeadline(time.Now().Add(10 * time.Second))
+			if _, err := io.WriteString(nc, "GET / HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(nc), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began, got, piece := time.Now(), 0, make([]byte, 32<<10)
+			for err == nil {
+				var n int
+				n, err = io.ReadFull(resp.Body, piece)
+				if got += n; time.Since(began) < 2*timeout {
+					time.Sleep(15 * time.Millisecond) // the client is slow: that is the test
 				}
 			}
-			if got != len(large) {
-				t.Errorf("%d bytes of %d came", got, len(large))
+			if got != len(large) || time.Since(began) < timeout {
+				t.Errorf("%d bytes of %d came in %v", got, len(large), time.Since(began))
 			}
 		})
 	}

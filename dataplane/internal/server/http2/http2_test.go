@@ -240,7 +240,7 @@ func TestPiecesComeAtOnce(t *testing.T) {
 // TestSlowClientsGetLargeAnswers holds that the write timeout is between two successive
 // writes.
 func TestSlowClientsGetLargeAnswers(t *testing.T) {
-	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<18) // 4 MiB
+	large := bytes.Repeat([]byte("0123456789abcdef"), 1<<20) // 16 MiB
 	address, _ := start(t, func(x *pdk.Exchange, r proxy.Responder) {
 		_ = x.ExitBody(200, "", large)
 		if err := r.Send(x, nil); err != nil {
