@@ -11,14 +11,26 @@ import (
 	"sync"
 
 	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/plugins/botdetection"
+	"github.com/sluice-gateway/sluice/shared/plugins/correlationid"
+	"github.com/sluice-gateway/sluice/shared/plugins/cors"
+	"github.com/sluice-gateway/sluice/shared/plugins/iprestriction"
 	"github.com/sluice-gateway/sluice/shared/plugins/keyauth"
 	"github.com/sluice-gateway/sluice/shared/plugins/proxycache"
 	"github.com/sluice-gateway/sluice/shared/plugins/ratelimiting"
+	"github.com/sluice-gateway/sluice/shared/plugins/redirect"
+	"github.com/sluice-gateway/sluice/shared/plugins/requestsizelimiting"
 	"github.com/sluice-gateway/sluice/shared/plugins/requesttermination"
 )
 
 // All lists the plugins that come with the product, by name.
 var All = []*pdk.Plugin{
+	botdetection.Plugin,
+	correlationid.Plugin,
+	cors.Plugin,
+	iprestriction.Plugin,
+	redirect.Plugin,
+	requestsizelimiting.Plugin,
 	keyauth.Plugin,
 	proxycache.Plugin,
 	ratelimiting.Plugin,
