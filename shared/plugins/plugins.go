@@ -11,10 +11,13 @@ import (
 	"sync"
 
 	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/plugins/acl"
+	"github.com/sluice-gateway/sluice/shared/plugins/basicauth"
 	"github.com/sluice-gateway/sluice/shared/plugins/botdetection"
 	"github.com/sluice-gateway/sluice/shared/plugins/correlationid"
 	"github.com/sluice-gateway/sluice/shared/plugins/cors"
 	"github.com/sluice-gateway/sluice/shared/plugins/iprestriction"
+	"github.com/sluice-gateway/sluice/shared/plugins/jwt"
 	"github.com/sluice-gateway/sluice/shared/plugins/keyauth"
 	"github.com/sluice-gateway/sluice/shared/plugins/proxycache"
 	"github.com/sluice-gateway/sluice/shared/plugins/ratelimiting"
@@ -25,15 +28,18 @@ import (
 
 // All lists the plugins that come with the product, by name.
 var All = []*pdk.Plugin{
+	acl.Plugin,
+	basicauth.Plugin,
 	botdetection.Plugin,
 	correlationid.Plugin,
 	cors.Plugin,
 	iprestriction.Plugin,
-	redirect.Plugin,
-	requestsizelimiting.Plugin,
+	jwt.Plugin,
 	keyauth.Plugin,
 	proxycache.Plugin,
 	ratelimiting.Plugin,
+	redirect.Plugin,
+	requestsizelimiting.Plugin,
 	requesttermination.Plugin,
 }
 

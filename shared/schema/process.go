@@ -40,7 +40,10 @@ func (s *Schema) Process(in Object, op Op, stored Object) (Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	given := in
+	given, stays := in, op == DeclareStored
+	if stays {
+		op = Declare
+	}
 	if in, err = r.expand(in); err != nil {
 		return nil, err
 	}
@@ -65,8 +68,10 @@ func (s *Schema) Process(in Object, op Op, stored Object) (Object, error) {
 	if why != nil {
 		return nil, &Violation{Fields: why}
 	}
-	if err := transform(s, sub, out, given); err != nil {
-		return nil, err
+	if !stays {
+		if err := transform(s, sub, out, given); err != nil {
+			return nil, err
+		}
 	}
 	if op == Declare && stored != nil && given["updated_at"] == nil {
 		now := out["updated_at"]

@@ -212,6 +212,9 @@ const (
 	// Declare is Insert from a declarative file: times that are given are kept, and
 	// so are the times and generated values of a stored object that stays the same.
 	Declare
+	// DeclareStored is Declare for objects that were transformed before: a document that
+	// was exported, where passwords are hashes already.
+	DeclareStored
 )
 
 // Collection returns the name of the kind in Admin paths, such as "key-sets".

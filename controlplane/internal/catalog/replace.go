@@ -18,13 +18,22 @@ var space = uuid.MustParse("fd02801f-0957-4a15-a55a-c8d9606f30b5") //nolint:goch
 
 // Replace implements API.
 func (c *Catalog) Replace(ctx context.Context, entities map[string][]schema.Object) (store.Position, error) {
+	return c.replace(ctx, entities, schema.Declare)
+}
+
+// ReplaceStored is Replace for entities in their stored form, such as exported ones.
+func (c *Catalog) ReplaceStored(ctx context.Context, entities map[string][]schema.Object) (store.Position, error) {
+	return c.replace(ctx, entities, schema.DeclareStored)
+}
+
+func (c *Catalog) replace(ctx context.Context, entities map[string][]schema.Object, op schema.Op) (store.Position, error) {
 	for name := range entities {
 		if k := c.byName[name]; k == nil || k.local {
 			return store.Position{}, fmt.Errorf("kind %s can't be declared", name)
 		}
 	}
 	return c.o.Store.Update(ctx, store.Info{Summary: "replace the configuration", RemovalIntended: true}, func(tx store.WriteTx) error {
-		r := &replacing{c: c, tx: tx, ids: map[string]map[string]string{}, made: map[string]map[string]schema.Object{}}
+		r := &replacing{c: c, tx: tx, op: op, ids: map[string]map[string]string{}, made: map[string]map[string]schema.Object{}}
 		for _, k := range c.kinds {
 			if !k.local {
 				r.identify(k, entities[k.name])
@@ -51,6 +60,7 @@ func (c *Catalog) Replace(ctx context.Context, entities map[string][]schema.Obje
 type replacing struct {
 	c  *Catalog
 	tx store.WriteTx
+	op schema.Op
 	// ids of declared entities: by kind, then by their unique values and themselves.
 	ids map[string]map[string]string
 	// given ids by kind and index.
@@ -169,7 +179,7 @@ func (r *replacing) process(k *kind, i int, given schema.Object) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	o, err := k.schema.Process(in, schema.Declare, stored)
+	o, err := k.schema.Process(in, r.op, stored)
 	if err == nil {
 		err = r.c.check(k, o)
 	}

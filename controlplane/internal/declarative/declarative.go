@@ -20,6 +20,7 @@ import (
 // Catalog is what the room needs of the catalog.
 type Catalog interface {
 	Replace(ctx context.Context, entities map[string][]schema.Object) (store.Position, error)
+	ReplaceStored(ctx context.Context, entities map[string][]schema.Object) (store.Position, error)
 	List(ctx context.Context, def *entity.Def, o catalog.ListOptions) (catalog.Page, error)
 }
 
@@ -62,7 +63,11 @@ func (s *Service) Load(ctx context.Context, document []byte, _ string, flatten b
 	if len(f.wrong) > 0 {
 		return nil, store.Position{}, refuse(f.wrong)
 	}
-	p, err := s.o.Catalog.Replace(ctx, f.entities())
+	replace := s.o.Catalog.Replace
+	if top["_transform"] == false {
+		replace = s.o.Catalog.ReplaceStored
+	}
+	p, err := replace(ctx, f.entities())
 	if refused, ok := errors.AsType[*catalog.ReplaceError](err); ok {
 		return nil, p, f.explain(refused, flatten)
 	}

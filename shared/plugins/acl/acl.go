@@ -1,0 +1,120 @@
+// Package acl is the plugin acl: consumers are let in or kept out by the groups that they
+// are in. It owns the entities acls, which put consumers into groups.
+package acl
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/schema"
+)
+
+// Plugin is acl.
+var Plugin = &pdk.Plugin{
+	Name:     "acl",
+	Priority: 950,
+	Schema:   pluginSchema,
+	Build:    pdk.Build(build),
+	Entities: []*entity.Def{Groups},
+}
+
+var pluginSchema = &schema.Schema{
+	Name: "acl",
+	Fields: []schema.Field{
+		schema.NoConsumer(),
+		schema.ProtocolsHTTP(),
+		schema.PluginConfig(
+			schema.ArrayOf(schema.Field{Type: schema.String}).Named("allow").Described("Groups whose consumers are let in."),
+			schema.ArrayOf(schema.Field{Type: schema.String}).Named("deny").Described("Groups whose consumers are kept out."),
+			schema.Field{Name: "hide_groups_header", Type: schema.Boolean, Default: false, Required: true}.Described("Whether the upstream is not told the consumer's groups."),
+			schema.Field{Name: "always_use_authenticated_groups", Type: schema.Boolean, Default: false, Required: true}.
+				Described("Whether groups that an authentication plugin has found count even when there is a consumer."),
+		),
+	},
+	Checks: []schema.EntityCheck{
+		{OnlyOneOf: []string{"config.allow", "config.deny"}},
+		{AtLeastOneOf: []string{"config.allow", "config.deny"}},
+	},
+}
+
+// Group is a typed acls entity: a consumer in a group.
+type Group struct {
+	ID        string      `json:"id"`
+	Consumer  *entity.Ref `json:"consumer"`
+	Group     string      `json:"group"`
+	Tags      []string    `json:"tags"`
+	CreatedAt int64       `json:"created_at"`
+}
+
+// Groups is the kind "acls".
+var Groups = &entity.Def{
+	New: func() any { return new(Group) },
+	Schema: &schema.Schema{
+		Name:          "acls",
+		PrimaryKey:    []string{"id"},
+		CacheKey:      []string{"consumer", "group"},
+		Workspaceable: true,
+		Fields: []schema.Field{
+			schema.ID(),
+			schema.CreatedAt(),
+			schema.ForeignTo("consumers", "cascade").Named("consumer").AsRequired(),
+			{Name: "group", Type: schema.String, Required: true},
+			schema.Tags(),
+		},
+	},
+}
+
+type config struct {
+	Allow                        []string `json:"allow"`
+	Deny                         []string `json:"deny"`
+	HideGroupsHeader             bool     `json:"hide_groups_header"`
+	AlwaysUseAuthenticatedGroups bool     `json:"always_use_authenticated_groups"`
+}
+
+type plugin struct{ config }
+
+func build(_ pdk.Env, c config) (pdk.Phases, error) {
+	p := &plugin{c}
+	return pdk.Phases{Access: p.access}, nil
+}
+
+func (p *plugin) access(x *pdk.Exchange) error {
+	var space [16]string
+	groups, header := space[:0], "X-Consumer-Groups"
+	if len(x.Groups) > 0 && (x.Consumer == nil || p.AlwaysUseAuthenticatedGroups) {
+		groups, header = append(groups, x.Groups...), "X-Authenticated-Groups"
+	} else {
+		if x.Consumer == nil {
+			return x.Fail(401, "")
+		}
+		for _, v := range x.View.ByForeign(Groups, "consumer", x.Consumer.ID) {
+			if g, ok := v.(*Group); ok {
+				groups = append(groups, g.Group)
+			}
+		}
+	}
+	if p.blocked(groups) {
+		return x.Fail(403, "You cannot consume this service")
+	}
+	if p.HideGroupsHeader || len(groups) == 0 {
+		return nil
+	}
+	if len(groups) == 1 {
+		x.Request.Header.Set(header, groups[0])
+		return nil
+	}
+	slices.Sort(groups)
+	x.Request.Header.Set(header, strings.Join(groups, ", "))
+	return nil
+}
+
+func (p *plugin) blocked(groups []string) bool {
+	list := p.Allow
+	if len(p.Deny) > 0 {
+		list = p.Deny
+	}
+	in := slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(list, g) })
+	return in == (len(p.Deny) > 0)
+}

@@ -1,0 +1,151 @@
+// Package basicauth is the plugin basic-auth: consumers show who they are with a name and
+// a password. It owns the credentials basicauth_credentials, whose passwords are kept as
+// Kong keeps them: as the SHA-1 of the password and the consumer's id. That is what
+// exports and databases of Kong have, and what goes back to it.
+package basicauth
+
+import (
+	"crypto/sha1" //nolint:gosec // Kong's form
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"strings"
+
+	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/pdk/auth"
+	"github.com/sluice-gateway/sluice/shared/schema"
+)
+
+// Plugin is basic-auth.
+var Plugin = &pdk.Plugin{
+	Name:     "basic-auth",
+	Priority: 1100,
+	Schema:   pluginSchema,
+	Build:    pdk.Build(build),
+	Entities: []*entity.Def{Credentials},
+}
+
+var pluginSchema = &schema.Schema{
+	Name: "basic-auth",
+	Fields: []schema.Field{
+		schema.NoConsumer(),
+		schema.ProtocolsHTTP(),
+		schema.PluginConfig(
+			schema.Field{Name: "anonymous", Type: schema.String}.Described("Id or username of the consumer for requests without a good password; unset answers them with 401."),
+			schema.Field{Name: "hide_credentials", Type: schema.Boolean, Default: false, Required: true}.Described("Whether the upstream gets the request without the password."),
+			schema.Field{Name: "realm", Type: schema.String, Default: "service", Required: true}.Described("Realm in WWW-Authenticate."),
+		),
+	},
+}
+
+// Credential is a typed basicauth_credentials entity.
+type Credential struct {
+	ID       string      `json:"id"`
+	Consumer *entity.Ref `json:"consumer"`
+	Username string      `json:"username"`
+	// Password is the SHA-1 of the password and the consumer's id, in hex.
+	Password  string   `json:"password"`
+	Tags      []string `json:"tags"`
+	CreatedAt int64    `json:"created_at"`
+}
+
+// Credentials is the kind "basicauth_credentials".
+var Credentials = &entity.Def{
+	New: func() any { return new(Credential) },
+	Schema: &schema.Schema{
+		Name:            "basicauth_credentials",
+		PrimaryKey:      []string{"id"},
+		EndpointKey:     "username",
+		AdminName:       "basic-auths",
+		AdminNestedName: "basic-auth",
+		Workspaceable:   true,
+		Fields: []schema.Field{
+			schema.ID(),
+			schema.CreatedAt(),
+			schema.ForeignTo("consumers", "cascade").Named("consumer").AsRequired(),
+			{Name: "username", Type: schema.String, Unique: true, Required: true},
+			{Name: "password", Type: schema.String, Required: true, Encrypted: true},
+			schema.Tags(),
+		},
+		TransformOn: []string{"password"},
+		Transform: func(o schema.Object) error {
+			password, _ := o["password"].(string)
+			consumer, _ := o["consumer"].(schema.Object)
+			id, _ := consumer["id"].(string)
+			o["password"] = digest(password, id)
+			return nil
+		},
+	},
+}
+
+func digest(password, consumer string) string {
+	sum := sha1.Sum([]byte(password + consumer)) //nolint:gosec // Kong's form
+	return hex.EncodeToString(sum[:])
+}
+
+type config struct {
+	Anonymous       string `json:"anonymous"`
+	HideCredentials bool   `json:"hide_credentials"`
+	Realm           string `json:"realm"`
+}
+
+type plugin struct {
+	config
+	challenge string
+	attempt   func(x *pdk.Exchange) (auth.Failure, error)
+}
+
+func build(_ pdk.Env, c config) (pdk.Phases, error) {
+	p := &plugin{config: c, challenge: auth.Challenge("Basic", c.Realm)}
+	p.attempt = p.authenticate
+	return pdk.Phases{Access: p.access}, nil
+}
+
+func (p *plugin) access(x *pdk.Exchange) error { return auth.Access(x, p.Anonymous, p.attempt) }
+
+func (p *plugin) authenticate(x *pdk.Exchange) (auth.Failure, error) {
+	refused := auth.Failure{Status: 401, Message: "Unauthorized", Challenge: p.challenge}
+	h := &x.Request.Header
+	var username, password string
+	found := false
+	for _, name := range []string{"Proxy-Authorization", "Authorization"} {
+		if username, password, found = parse(h.Get(name)); found {
+			break
+		}
+	}
+	if !found {
+		return refused, nil
+	}
+	c, _ := x.View.ByKey(Credentials, "username", username).(*Credential)
+	if c == nil || c.Consumer == nil || password == "" {
+		return refused, nil
+	}
+	if subtle.ConstantTimeCompare([]byte(digest(password, c.Consumer.ID)), []byte(c.Password)) != 1 {
+		return refused, nil
+	}
+	consumer := auth.Consumer(x, c.Consumer.ID)
+	if consumer == nil {
+		return refused, nil
+	}
+	if p.HideCredentials {
+		h.Del("Authorization")
+		h.Del("Proxy-Authorization")
+	}
+	auth.Succeed(x, consumer, pdk.Credential{ID: c.ID, ConsumerID: consumer.ID, Key: c.Username})
+	return auth.Failure{}, nil
+}
+
+// parse takes a header of the scheme Basic apart.
+func parse(value string) (username, password string, ok bool) {
+	const scheme = "Basic "
+	if len(value) <= len(scheme) || !pdk.EqualFold(value[:len(scheme)], scheme) {
+		return "", "", false
+	}
+	b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value[len(scheme):]))
+	if err != nil {
+		return "", "", false
+	}
+	username, password, ok = strings.Cut(string(b), ":")
+	return username, password, ok && username != ""
+}
