@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/botdetection"
 	"github.com/sluice-gateway/sluice/shared/plugins/correlationid"
 	"github.com/sluice-gateway/sluice/shared/plugins/cors"
+	"github.com/sluice-gateway/sluice/shared/plugins/hmacauth"
 	"github.com/sluice-gateway/sluice/shared/plugins/iprestriction"
 	"github.com/sluice-gateway/sluice/shared/plugins/jwt"
 	"github.com/sluice-gateway/sluice/shared/plugins/keyauth"
@@ -24,6 +25,8 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/redirect"
 	"github.com/sluice-gateway/sluice/shared/plugins/requestsizelimiting"
 	"github.com/sluice-gateway/sluice/shared/plugins/requesttermination"
+	"github.com/sluice-gateway/sluice/shared/plugins/requesttransformer"
+	"github.com/sluice-gateway/sluice/shared/plugins/responsetransformer"
 )
 
 // All lists the plugins that come with the product, by name.
@@ -33,6 +36,7 @@ var All = []*pdk.Plugin{
 	botdetection.Plugin,
 	correlationid.Plugin,
 	cors.Plugin,
+	hmacauth.Plugin,
 	iprestriction.Plugin,
 	jwt.Plugin,
 	keyauth.Plugin,
@@ -41,6 +45,8 @@ var All = []*pdk.Plugin{
 	redirect.Plugin,
 	requestsizelimiting.Plugin,
 	requesttermination.Plugin,
+	requesttransformer.Plugin,
+	responsetransformer.Plugin,
 }
 
 // Bundled is the registry of All. It is made once.

@@ -22,8 +22,8 @@ import (
 
 // floors are how many exchanges of a group must be answered as recorded. They only rise.
 var floors = map[string]int{
-	"body": 41, "ca_certificates": 13, "certificates": 24, "credentials": 50, "filter-chains": 3, "info": 39, "list": 30,
-	"plugins": 122, "routes": 108, "services": 85, "upstreams": 45,
+	"body": 41, "ca_certificates": 13, "certificates": 24, "credentials": 54, "filter-chains": 3, "info": 39, "list": 30,
+	"plugins": 128, "routes": 108, "services": 85, "upstreams": 45,
 }
 
 // differ lists exchanges that are answered otherwise on purpose, or that cannot be
