@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Exchange is one recorded HTTP exchange.
@@ -87,4 +89,18 @@ func Exchanges(t testing.TB, name string) []Exchange {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// Config reads a recorded declarative document as the objects that JSON would give.
+func Config(t testing.TB, name string) map[string]any {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(Dir(t), "exchanges", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var document map[string]any
+	if err := yaml.Unmarshal(b, &document); err != nil {
+		t.Fatal(err)
+	}
+	return document
 }
