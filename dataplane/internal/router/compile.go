@@ -1,9 +1,9 @@
 package router
 
 import (
+	"math"
 	"net/netip"
 	"regexp/syntax"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -62,8 +62,10 @@ type compiled struct {
 type entryPoint struct {
 	route    *compiled
 	priority uint64
-	// order breaks ties, the larger first.
+	// order breaks ties between routes, the larger first; index, the path's place in the
+	// route, those inside of one, the smaller first.
 	order string
+	index int
 	// key is where it stands in the tree, for a plain path all that it matches; shown is
 	// the path as it was written, when it differs.
 	key, shown string
@@ -76,7 +78,10 @@ func (e *entryPoint) before(o *entryPoint) bool {
 	if e.priority != o.priority {
 		return e.priority > o.priority
 	}
-	return e.order > o.order
+	if e.order != o.order {
+		return e.order > o.order
+	}
+	return e.index < o.index
 }
 
 func compile(r *entity.Route) (*compiled, *Error) {
@@ -123,11 +128,10 @@ func compile(r *entity.Route) (*compiled, *Error) {
 		base |= 1 << 60
 	}
 	base |= uint64(min(len(r.Headers), 255)) << 52
-	groups := pathGroups(r.Paths)
 	for i, p := range r.Paths {
-		e := &entryPoint{route: c, priority: base, order: r.ID}
-		if groups > 1 {
-			e.order = uuid.NewSHA1(namespace(r.ID), []byte(groupName(p))).String()
+		e := &entryPoint{route: c, priority: base, order: r.ID, index: i}
+		if len(r.Paths) > 1 {
+			e.order = uuid.NewSHA1(pathGroups, []byte(r.ID+"#"+groupName(p))).String()
 		}
 		if pattern, ok := strings.CutPrefix(p, "~"); ok {
 			regex, err := schema.CompileRegex("^" + pattern)
@@ -135,7 +139,7 @@ func compile(r *entity.Route) (*compiled, *Error) {
 				return fail("paths."+strconv.Itoa(i+1), "invalid regex: "+err.Error())
 			}
 			e.regex, e.key = regex, literalPrefix("^"+pattern)
-			e.priority |= 1<<51 | uint64(uint32(r.RegexPriority))<<19
+			e.priority |= 1<<51 | signed32(r.RegexPriority)<<19
 		} else {
 			e.key = escapePath(p)
 			if e.key != p {
@@ -149,6 +153,11 @@ func compile(r *entity.Route) (*compiled, *Error) {
 		c.entries = []*entryPoint{{route: c, priority: base, order: r.ID}}
 	}
 	return c, nil
+}
+
+// signed32 orders numbers of both signs as the unsigned ones that it returns.
+func signed32(n int) uint64 {
+	return uint64(uint32(max(math.MinInt32, min(n, math.MaxInt32)))) ^ 1<<31
 }
 
 // kinds counts the kinds of conditions that a route has.
@@ -165,29 +174,18 @@ func kinds(r *entity.Route) uint64 {
 	return min(n, 7)
 }
 
-func pathGroups(paths []string) int {
-	var seen []string
-	for _, p := range paths {
-		if name := groupName(p); !slices.Contains(seen, name) {
-			seen = append(seen, name)
-		}
-	}
-	return len(seen)
-}
+// pathGroups is the name space of the ids that Kong gives to the paths of a route with
+// several: all regular expressions together, and the plain ones of each length. Where
+// nothing else decides between two routes these ids do.
+//
+//nolint:gochecknoglobals // a constant
+var pathGroups = uuid.MustParse("7f145bf9-0dce-4f91-98eb-debbce4b9f6b")
 
 func groupName(path string) string {
 	if strings.HasPrefix(path, "~") {
-		return "regex"
+		return "true"
 	}
 	return strconv.Itoa(len(path))
-}
-
-func namespace(id string) uuid.UUID {
-	u, err := uuid.Parse(id)
-	if err != nil {
-		return uuid.NewSHA1(uuid.NameSpaceOID, []byte(id))
-	}
-	return u
 }
 
 func parseHost(s string) (host, bool) {
