@@ -2,11 +2,14 @@ package plan
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -81,14 +84,16 @@ func (b *Builder) Apply(ctx context.Context, u config.Update) ([]config.EntityEr
 	if u.Whole {
 		n.from = b.empty()
 	}
-	n.decode(ctx, u.Changes)
+	readable := n.decode(ctx, u.Changes)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if !readable {
+		return n.refuse() // others would be blamed for what is missing
+	}
 	p := n.build(u) //nolint:contextcheck // checks of targets outlive the update
 	if len(n.errs) > 0 {
-		n.undo()
-		return n.errs, fmt.Errorf("%w: %d entities", config.ErrRefused, len(n.errs))
+		return n.refuse()
 	}
 	b.current.Store(p)
 	n.drop(p)
@@ -108,8 +113,18 @@ type building struct {
 	upstreams []*balancer.Upstream
 }
 
-// decode makes typed structs of all bodies, in parallel when there are many.
-func (n *building) decode(ctx context.Context, changes []config.Change) {
+// refuse lets go of what was made, and returns the reasons in an order that stays.
+func (n *building) refuse() ([]config.EntityError, error) {
+	n.undo()
+	slices.SortFunc(n.errs, func(a, b config.EntityError) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID), strings.Compare(a.Field, b.Field), strings.Compare(a.Message, b.Message))
+	})
+	return n.errs, fmt.Errorf("%w: %d entities", config.ErrRefused, len(n.errs))
+}
+
+// decode makes typed structs of all bodies, in parallel when there are many. It returns
+// whether it could.
+func (n *building) decode(ctx context.Context, changes []config.Change) (readable bool) {
 	values := make([]any, len(changes))
 	errs := make([]error, len(changes))
 	workers := min(runtime.GOMAXPROCS(0), len(changes)/256+1)
@@ -131,6 +146,7 @@ func (n *building) decode(ctx context.Context, changes []config.Change) {
 		})
 	}
 	wait.Wait()
+	readable = true
 	for i, c := range changes {
 		if n.b.shapes[c.Kind] == nil {
 			if c.MustUnderstand {
@@ -140,6 +156,7 @@ func (n *building) decode(ctx context.Context, changes []config.Change) {
 		}
 		if errs[i] != nil {
 			n.fail(c.Kind, c.ID, "", "", errs[i].Error())
+			readable = false
 			continue
 		}
 		if n.changes[c.Kind] == nil {
@@ -147,6 +164,7 @@ func (n *building) decode(ctx context.Context, changes []config.Change) {
 		}
 		n.changes[c.Kind][c.ID] = values[i]
 	}
+	return readable
 }
 
 func (n *building) fail(kind, id, name, field, message string) {
