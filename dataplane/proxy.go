@@ -52,7 +52,7 @@ func (d *DataPlane) openProxy(names *balancer.Balancer) error {
 	}
 	d.proxy = proxy.New(proxy.Options{
 		Plan: d.plans.Current, Balancer: names, Transport: up, Product: "sluice/" + version.Sluice(),
-		TrustedIPs: trusted, RealIPHeader: d.s.String("real_ip_header"), RealIPRecursive: d.s.Bool("real_ip_recursive"),
+		TrustedIPs: trusted, TrustUnix: slices.Contains(d.s.List("trusted_ips"), "unix:"), RealIPHeader: d.s.String("real_ip_header"), RealIPRecursive: d.s.Bool("real_ip_recursive"),
 		Headers: headers(d.s.List("headers")), UpstreamID: slices.Contains(d.s.List("headers_upstream"), "X-Kong-Request-Id"),
 		AllowDebug: d.s.Bool("allow_debug_header"), ErrorType: form, MaxBody: d.s.Size("nginx_http_client_max_body_size"),
 		AccessLog: d.access, Logger: d.log.Named("proxy"),
@@ -110,8 +110,7 @@ func orForever(d time.Duration) time.Duration {
 	return d
 }
 
-// networks reads trusted_ips. Peers on unix sockets have no address: they count as
-// loopback here, which "unix:" trusts.
+// networks reads the addresses of trusted_ips; "unix:" among them is no address.
 func networks(list []string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for _, text := range list {

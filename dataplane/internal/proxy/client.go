@@ -15,7 +15,8 @@ func (p *Proxy) client(x *pdk.Exchange) {
 	if !q.Client.IsValid() {
 		q.Client = q.Peer
 	}
-	q.Trusted = p.trusted(q.Peer.Addr())
+	// A peer on a unix socket has no port.
+	q.Trusted = p.trusted(q.Peer.Addr()) || p.o.TrustUnix && q.Peer.Port() == 0
 	q.Path = normalPath(q.RawPath)
 	host, port := splitHost(q.Host)
 	q.ForwardedProto, q.ForwardedHost, q.ForwardedPort = q.Scheme, lowerHost(&x.Text, host), int(q.Local.Port())

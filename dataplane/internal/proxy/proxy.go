@@ -32,7 +32,9 @@ type Options struct {
 
 	// TrustedIPs are peers whose X-Forwarded-* headers are believed. RealIPHeader names
 	// the client behind one; RealIPRecursive takes the last address that is not trusted.
+	// TrustUnix believes peers on unix sockets, too.
 	TrustedIPs      []netip.Prefix
+	TrustUnix       bool
 	RealIPHeader    string
 	RealIPRecursive bool
 	// Headers and HeadersUpstream are what the gateway adds.

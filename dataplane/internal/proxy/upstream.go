@@ -3,6 +3,7 @@ package proxy
 import (
 	"crypto/tls"
 	"errors"
+	"os"
 	"strings"
 	"time"
 
@@ -77,7 +78,11 @@ func (p *Proxy) upstream(w *walk, x *pdk.Exchange, r Responder) (handedOver bool
 			"tries", try+1, "error", fault)
 		x.Response.Header.Reset()
 		if fault.Kind == transport.ErrRequestBody {
-			_ = x.FailWithDefault(400, "", p.o.ErrorType)
+			status := 400
+			if errors.Is(fault, os.ErrDeadlineExceeded) {
+				status = 408 // the client was too slow
+			}
+			_ = x.FailWithDefault(status, "", p.o.ErrorType)
 		} else {
 			_ = x.FailWithDefault(last.Code, "", p.o.ErrorType)
 		}
