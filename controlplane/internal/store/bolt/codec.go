@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"time"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
@@ -148,8 +149,14 @@ func decodeEntity(value []byte) ([]byte, []store.Index, error) {
 // changeSetVersion is the first byte of an encoded change set.
 const changeSetVersion = 1
 
+// checksums are CRC-32C, as in the disk cache of a node.
+var checksums = crc32.MakeTable(crc32.Castagnoli)
+
+// A change set's value is its fields and, in its last four bytes, their checksum: its
+// bodies are older than the entities', so no root covers them.
+
 func encodeChangeSet(c *store.ChangeSet) []byte {
-	n := 128 + len(c.Actor) + len(c.Summary)
+	n := 132 + len(c.Actor) + len(c.Summary)
 	for i := range c.Changes {
 		n += len(c.Changes[i].Kind) + len(c.Changes[i].ID) + len(c.Changes[i].Body) + 16
 	}
@@ -176,13 +183,23 @@ func encodeChangeSet(c *store.ChangeSet) []byte {
 			b = appendBytes(b, change.Body)
 		}
 	}
-	return b
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, checksums))
+}
+
+// checkChangeSet compares an encoded change set with its checksum, which it cuts off.
+func checkChangeSet(b []byte) ([]byte, error) {
+	n := len(b) - 4
+	if n < 0 || crc32.Checksum(b[:n], checksums) != binary.BigEndian.Uint32(b[n:]) {
+		return nil, errCodec
+	}
+	return b[:n:n], nil
 }
 
 // decodeChangeSet takes a change set apart. Its bodies are views of b.
 func decodeChangeSet(lineage string, b []byte) (*store.ChangeSet, error) {
+	b, err := checkChangeSet(b)
 	r := reader{rest: b}
-	if r.byte() != changeSetVersion {
+	if err != nil || r.byte() != changeSetVersion {
 		return nil, fmt.Errorf("decode change set: %w", errCodec)
 	}
 	generation, from := r.uvarint(), r.uvarint()

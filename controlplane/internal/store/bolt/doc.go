@@ -18,7 +18,7 @@
 //	multi/<index>              entries of multi-indexes
 //	  <length of key><key><id> nothing
 //	log
-//	  <revision>               change set that led to the revision, uint64 big endian
+//	  <revision>               change set that led to the revision, with a checksum; uint64 big endian
 //	value
 //	  <key>                    values that belong to the control plane itself
 //

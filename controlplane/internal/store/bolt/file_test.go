@@ -84,10 +84,11 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := os.Getpagesize()
-	// Where a body is.
-	at := bytes.Index(good, bytes.Repeat([]byte("001000"), 50))
-	if at < 0 {
-		t.Fatal("found no body")
+	// Where a body is: with the entity, and in the change set.
+	text := bytes.Repeat([]byte("001000"), 50)
+	at, other := bytes.Index(good, text), bytes.LastIndex(good, text)
+	if at < 0 || other == at {
+		t.Fatal("the body is not there twice")
 	}
 	zero := func(from, to int) []byte {
 		b := bytes.Clone(good)
@@ -96,6 +97,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	flipped := bytes.Clone(good)
 	flipped[at+10] ^= 1
+	flippedOther := bytes.Clone(good)
+	flippedOther[other+10] ^= 1
 	for name, content := range map[string][]byte{
 		"empty":         {},
 		"zeroed":        zero(0, len(good)),
@@ -106,7 +109,10 @@ func TestOpenRefuses(t *testing.T) {
 		"zeroed metas":  zero(0, 2*page),
 		"zeroed page":   zero(at/page*page, at/page*page+page),
 		"zeroed body":   zero(at, at+30),
+		"other page":    zero(other/page*page, other/page*page+page),
+		"other body":    zero(other, other+30),
 		"flipped bit":   flipped,
+		"flipped other": flippedOther,
 		"zeroed middle": zero(4*page, len(good)),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -44,7 +44,8 @@ func examine(ctx context.Context, path string) (tree *roothash.Tree, err error) 
 	return verify(ctx, b)
 }
 
-// verify reads everything and compares the root over the bodies with the stored one.
+// verify reads everything, checks the change sets' checksums and compares the root over
+// the bodies with the stored one.
 func verify(ctx context.Context, b *bbolt.Tx) (*roothash.Tree, error) {
 	damaged := func(format string, arguments ...any) error {
 		return fmt.Errorf("%w: "+format, append([]any{store.ErrDamaged}, arguments...)...)
@@ -68,7 +69,13 @@ func verify(ctx context.Context, b *bbolt.Tx) (*roothash.Tree, error) {
 	}
 	tree := roothash.New()
 	err = eachBucket(ctx, b, func(top, name, key, value []byte) error {
-		if !bytes.Equal(top, bucketEntity) {
+		switch {
+		case bytes.Equal(top, bucketLog):
+			if _, err := checkChangeSet(value); err != nil {
+				return damaged("change set of revision %x: %w", key, err)
+			}
+			return nil
+		case !bytes.Equal(top, bucketEntity):
 			return nil
 		}
 		content, err := body(value)
