@@ -44,6 +44,8 @@ type resolved struct {
 	addrs []netip.Addr
 	err   error
 	until time.Time
+	// stale is when the addresses serve no longer, however often asking again fails.
+	stale time.Time
 	fixed bool
 	next  atomic.Uint32
 	// text caches ip:port for the last port asked for.
@@ -93,7 +95,7 @@ func (n *names) lookup(ctx context.Context, host string) (*resolved, error) {
 		switch {
 		case now.Before(r.until):
 			return r, r.err
-		case r.err == nil && now.Before(r.until.Add(n.o.StaleTTL)):
+		case r.err == nil && now.Before(r.stale):
 			n.ask(host, r) //nolint:contextcheck // the answer is for others too
 			return r, nil
 		}
@@ -127,11 +129,12 @@ func (n *names) ask(host string, old *resolved) *question {
 		defer cancel()
 		addrs, err := n.o.Resolver.LookupNetIP(ctx, "ip", host)
 		now := time.Now()
-		r := &resolved{addrs: prefer4(addrs), until: now.Add(n.o.ValidTTL)}
+		r := &resolved{addrs: prefer4(addrs), until: now.Add(n.o.ValidTTL), stale: now.Add(n.o.ValidTTL + n.o.StaleTTL)}
 		if err != nil || len(addrs) == 0 {
 			n.log.Warn("name does not resolve", "host", host, "error", err)
-			if old != nil && old.err == nil && now.Before(old.until.Add(n.o.StaleTTL)) {
-				r = &resolved{addrs: old.addrs, until: now.Add(n.o.ErrorTTL)}
+			if old != nil && old.err == nil && now.Before(old.stale) {
+				r = &resolved{addrs: old.addrs, until: now.Add(n.o.ErrorTTL), stale: old.stale}
+				r.next.Store(old.next.Load())
 			} else {
 				r = &resolved{err: ErrResolve, until: now.Add(n.o.ErrorTTL)}
 			}
@@ -158,7 +161,7 @@ func (n *names) keep(host string, r *resolved) {
 	if now.Sub(n.swept) > time.Minute {
 		n.swept = now
 		n.known.Load().All(func(host string, r *resolved) bool {
-			if !r.fixed && now.After(r.until.Add(n.o.StaleTTL)) {
+			if !r.fixed && now.After(r.until) && now.After(r.stale) {
 				edit.Delete(host)
 			}
 			return true
