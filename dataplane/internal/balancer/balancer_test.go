@@ -286,14 +286,16 @@ func TestHashKeys(t *testing.T) {
 		{"consumer", entity.Upstream{HashOn: "consumer"}, func(x *pdk.Exchange) { x.Consumer = &entity.Consumer{ID: "c"} }, func(x *pdk.Exchange) { x.Consumer = &entity.Consumer{ID: "d"} }},
 		{"credential", entity.Upstream{HashOn: "consumer"}, func(x *pdk.Exchange) { x.Credential.ID = "c" }, func(x *pdk.Exchange) { x.Credential.ID = "d" }},
 		{
-			"ip", entity.Upstream{HashOn: "ip"},
+			"ip",
+			entity.Upstream{HashOn: "ip"},
 			func(x *pdk.Exchange) { x.Request.Client = netip.MustParseAddrPort("10.1.1.1:1") }, func(x *pdk.Exchange) { x.Request.Client = netip.MustParseAddrPort("10.1.1.9:1") },
 		},
 		{"header", entity.Upstream{HashOn: "header", HashOnHeader: "x-k"}, func(x *pdk.Exchange) { x.Request.Header.Add("X-K", "a") }, func(x *pdk.Exchange) { x.Request.Header.Add("X-K", "c") }},
 		{"path", entity.Upstream{HashOn: "path"}, func(x *pdk.Exchange) { x.Request.Path = "/a" }, func(x *pdk.Exchange) { x.Request.Path = "/b" }},
 		{"query", entity.Upstream{HashOn: "query_arg", HashOnQueryArg: "k"}, func(x *pdk.Exchange) { x.Request.RawQuery = "a=1&k=v" }, func(x *pdk.Exchange) { x.Request.RawQuery = "a=1&k=w" }},
 		{
-			"capture", entity.Upstream{HashOn: "uri_capture", HashOnURICapture: "id"},
+			"capture",
+			entity.Upstream{HashOn: "uri_capture", HashOnURICapture: "id"},
 			func(x *pdk.Exchange) { x.Captures.Names, x.Captures.Values = []string{"", "id"}, []string{"/a", "a"} }, func(x *pdk.Exchange) { x.Captures.Names, x.Captures.Values = []string{"", "id"}, []string{"/e", "e"} },
 		},
 		{"cookie", entity.Upstream{HashOn: "cookie", HashOnCookie: "ck", HashOnCookiePath: "/"}, func(x *pdk.Exchange) { x.Request.Header.Add("Cookie", "a=b; ck=v") }, func(x *pdk.Exchange) { x.Request.Header.Add("Cookie", "ck=w") }},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -35,9 +36,7 @@ func put(kind, id string, body object) config.Change {
 	if kind == "services" || kind == "plugins" {
 		whole["enabled"] = true
 	}
-	for k, v := range body {
-		whole[k] = v
-	}
+	maps.Copy(whole, body)
 	b, err := json.Marshal(whole)
 	if err != nil {
 		panic(err)

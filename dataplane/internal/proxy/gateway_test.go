@@ -138,9 +138,3 @@ func (g *gateway) do(text string) answer {
 	_ = resp.Body.Close()
 	return answer{resp, string(body), err}
 }
-
-// get sends a GET with more header lines.
-func (g *gateway) get(path string, lines ...string) answer {
-	g.t.Helper()
-	return g.do("GET " + path + " HTTP/1.1\r\nHost: h.example\r\n" + strings.Join(append(lines, "", ""), "\r\n"))
-}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -275,7 +276,7 @@ func FuzzDecodeChangeSet(f *testing.F) {
 	f.Add([]byte{1, 2, 3})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// With a good checksum, so that what is behind it is reached.
-		set, err := decodeChangeSet("l", binary.BigEndian.AppendUint32(data[:len(data):len(data)], crc32.Checksum(data, checksums)))
+		set, err := decodeChangeSet("l", binary.BigEndian.AppendUint32(slices.Clip(data), crc32.Checksum(data, checksums)))
 		if err != nil {
 			return
 		}
