@@ -23,6 +23,8 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
 	"github.com/sluice-gateway/sluice/controlplane/internal/declarative"
 	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
+	"github.com/sluice-gateway/sluice/controlplane/internal/intake"
+	"github.com/sluice-gateway/sluice/controlplane/internal/lease"
 	"github.com/sluice-gateway/sluice/controlplane/internal/rpc"
 	"github.com/sluice-gateway/sluice/controlplane/internal/snapshot"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store/bolt"
@@ -57,6 +59,7 @@ type ControlPlane struct {
 	declared *declarative.Service
 	hub      *hub.Hub
 	rpc      *rpc.Server
+	desk     *intake.Desk
 	admin    *admin.API
 
 	adminOn, clusterOn, statusOn, managerOn []net.Listener
@@ -120,7 +123,7 @@ func (c *ControlPlane) open(ctx context.Context) error {
 		return err
 	}
 	c.declared = declarative.New(declarative.Options{Catalog: c.catalog, Kinds: kinds})
-	if err := c.openHub(); err != nil {
+	if err := c.openHub(registry); err != nil {
 		return err
 	}
 	if err := c.openAdmin(kinds, registry); err != nil { //nolint:contextcheck // nothing of it depends on the start
@@ -136,7 +139,7 @@ func (c *ControlPlane) open(ctx context.Context) error {
 // refuse what it does not know of them.
 var routing = []string{"services", "routes", "upstreams", "targets", "consumers", "plugins", "certificates", "snis"}
 
-func (c *ControlPlane) openHub() error {
+func (c *ControlPlane) openHub(registry *plugins.Registry) error {
 	encoder, err := rpc.NewEncoder(routing)
 	if err != nil {
 		return err
@@ -147,6 +150,12 @@ func (c *ControlPlane) openHub() error {
 	}
 	c.hub, err = hub.New(hub.Options{
 		Store: c.store, Source: source, PurgeDelay: c.s.Duration("cluster_data_plane_purge_delay"), Logger: c.log.Named("hub"),
+	})
+	if err != nil {
+		return err
+	}
+	c.desk, err = intake.New(intake.Options{
+		Catalog: c.catalog, Hub: c.hub, Plugins: registry, Leases: lease.New(lease.Options{}), Logger: c.log.Named("intake"),
 	})
 	return err
 }

@@ -127,7 +127,11 @@ func (d *DataPlane) open() error {
 // openPlans makes the builder and what outlives plans.
 func (d *DataPlane) openPlans(registry *plugins.Registry) (*pluginhost.Host, *balancer.Balancer, error) {
 	kinds := entity.NewKinds(entity.Options{Flavor: entity.Flavor(d.s.String("router_flavor")), Plugins: registry.Schema, Extra: registry.Entities()})
-	host := pluginhost.New(pluginhost.Options{NodeID: d.id, CacheSize: d.s.Size("mem_cache_size"), Logger: d.log.Named("plugin")})
+	host := pluginhost.New(pluginhost.Options{
+		NodeID: d.id, CacheSize: d.s.Size("mem_cache_size"), Logger: d.log.Named("plugin"),
+		// Configs are built when the client is there.
+		Control: func(plugin string) pdk.Control { return d.client.Control(plugin) },
+	})
 	d.onClose(host.Close)
 	names := balancer.New(balancer.Options{
 		Resolver: resolver(d.s.List("dns_resolver")),

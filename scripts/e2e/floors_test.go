@@ -101,8 +101,9 @@ func TestArrowsPointDown(t *testing.T) {
 			{"controlplane/cmd"},
 			{"controlplane"},
 			{"controlplane/internal/admin", "controlplane/internal/rpc", "controlplane/internal/manager"},
+			{"controlplane/internal/intake"},
 			{"controlplane/internal/catalog", "controlplane/internal/hub"},
-			{"controlplane/internal/snapshot"},
+			{"controlplane/internal/snapshot", "controlplane/internal/lease"},
 			{"controlplane/internal/store"},
 		},
 		{

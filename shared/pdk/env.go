@@ -35,6 +35,8 @@ type Env interface {
 	PluginID() string
 	// Scope returns the ids of the entities that the config is attached to, "" for none.
 	Scope() (routeID, serviceID, consumerID string)
+	// Control is the control plane's hand for this plugin.
+	Control() Control
 	// Slot reserves a place for per-exchange state, see Exchange.Slot.
 	Slot() int
 	// Go runs fn until the config is dropped, when its ctx ends. Not run when

@@ -27,6 +27,7 @@ func (e validatingEnv) Each(func(key string, state any))       {}
 
 func (e validatingEnv) PluginID() string                             { return "" }
 func (e validatingEnv) Scope() (routeID, serviceID, consumer string) { return "", "", "" }
+func (e validatingEnv) Control() Control                             { return NoControl{} }
 func (e validatingEnv) Slot() int                                    { return 0 }
 func (e validatingEnv) Go(func(ctx context.Context))                 {}
 

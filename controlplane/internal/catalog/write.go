@@ -22,20 +22,25 @@ func (c *Catalog) Insert(ctx context.Context, def *entity.Def, in schema.Object)
 		if err != nil {
 			return err
 		}
-		o, err := k.schema.Process(in, schema.Insert, nil)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Get(k.name, k.id(o)); !errors.Is(err, store.ErrNotFound) {
-			if err == nil {
-				err = primaryKeyViolation(k.pk, k.id(o))
-			}
-			return err
-		}
-		w.Entity, err = c.write(tx, k, o, in)
+		w.Entity, err = c.insert(tx, k, in)
 		return err
 	})
 	return w, err
+}
+
+// insert stores a new entity.
+func (c *Catalog) insert(tx store.WriteTx, k *kind, in schema.Object) (schema.Object, error) {
+	o, err := k.schema.Process(in, schema.Insert, nil)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := tx.Get(k.name, k.id(o)); !errors.Is(err, store.ErrNotFound) {
+		if err == nil {
+			err = primaryKeyViolation(k.pk, k.id(o))
+		}
+		return nil, err
+	}
+	return c.write(tx, k, o, in)
 }
 
 // Update implements API.

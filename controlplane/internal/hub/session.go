@@ -42,6 +42,7 @@ type Session struct {
 	repaired    store.Position // what the last repair led to
 	commands    []*Command
 	pending     map[uint64]*Command
+	replies     []any
 	ended       bool
 	goodbye     string
 	retry       time.Duration
@@ -97,7 +98,7 @@ func (s *Session) Close(reason error) {
 	for _, c := range s.commands {
 		c.answer(nil, errors.New("the node has disconnected"))
 	}
-	s.commands = nil
+	s.commands, s.replies = nil, nil
 	if s.node.session != s {
 		return
 	}
@@ -127,6 +128,8 @@ func (s *Session) end(reason string, retry time.Duration) {
 type Delivery struct {
 	Step    *snapshot.Step
 	Command *Command
+	// Reply is what was given to Session.Reply.
+	Reply   any
 	Beat    bool
 	Goodbye *Goodbye
 }
@@ -176,6 +179,12 @@ func (s *Session) due() (Delivery, error) {
 		s.commands = s.commands[1:]
 		s.pending[c.ID] = c
 		return Delivery{Command: c}, nil
+	}
+	if len(s.replies) > 0 {
+		defer h.mu.Unlock()
+		r := s.replies[0]
+		s.replies = s.replies[1:]
+		return Delivery{Reply: r}, nil
 	}
 	from, force := s.node.Position, s.force
 	idle := s.outstanding != store.Position{} || from == h.head && !force || s.skip != store.Position{} && s.skip == h.head

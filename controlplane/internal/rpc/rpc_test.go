@@ -10,6 +10,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store/bolt"
 	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
+	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/roothash"
 	"github.com/sluice-gateway/sluice/shared/tlsutil"
 )
@@ -41,6 +43,17 @@ type plane struct {
 	hub      *hub.Hub
 	address  string
 	identity *tlsutil.Identity
+	desk     atomic.Pointer[desk] // set by tests that ask
+}
+
+// Write implements rpc.Desk.
+func (p *plane) Write(ctx context.Context, plugin string, writes []pdk.EntityWrite, wait time.Duration) (store.Position, error) {
+	return p.desk.Load().Write(ctx, plugin, writes, wait)
+}
+
+// Lease implements rpc.Desk.
+func (p *plane) Lease(node, plugin string, requests []pdk.LeaseRequest) ([]pdk.LeaseGrant, error) {
+	return p.desk.Load().Lease(node, plugin, requests)
 }
 
 func start(t *testing.T) *plane {
@@ -62,7 +75,7 @@ func start(t *testing.T) *plane {
 		t.Fatal(err)
 	}
 	p := &plane{t: t, store: st, hub: h, identity: identity(t)}
-	server, err := rpc.New(rpc.Options{Hub: h, TLS: p.identity.Server(), Version: "test"})
+	server, err := rpc.New(rpc.Options{Hub: h, Desk: p, TLS: p.identity.Server(), Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,8 @@ import (
 // Options of a Server.
 type Options struct {
 	Hub *hub.Hub
+	// Desk answers what nodes ask; nil refuses.
+	Desk Desk
 	// TLS demands and judges nodes' certificates; see tlsutil.Identity.Server.
 	TLS *tls.Config
 	// Version of the product.
@@ -63,7 +65,7 @@ func New(o Options) (*Server, error) {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 15 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
-	sync := &service{hub: o.Hub, version: o.Version, log: o.Logger}
+	sync := &service{hub: o.Hub, desk: o.Desk, version: o.Version, log: o.Logger}
 	configv1.RegisterSyncServiceServer(g, sync)
 	return &Server{grpc: g, hub: o.Hub, sync: sync}, nil
 }

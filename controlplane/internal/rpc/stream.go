@@ -42,6 +42,7 @@ type service struct {
 	configv1.UnimplementedSyncServiceServer
 
 	hub     *hub.Hub
+	desk    Desk
 	version string
 	log     hclog.Logger
 	work    sync.WaitGroup // receivers and senders
@@ -123,13 +124,19 @@ func (s *service) receive(st stream, heard *atomic.Int64, sessions chan<- *hub.S
 	}
 	defer func() { session.Close(err) }()
 	sessions <- session
+	asked := &questions{service: s, session: session, slots: make(chan struct{}, maxAsking)}
 	for {
 		m, err := st.Recv()
 		if err != nil {
 			return err
 		}
 		heard.Store(time.Now().UnixNano())
-		if err := hear(session, m); err != nil {
+		if ask := m.GetAsk(); ask != nil {
+			err = asked.take(st.Context(), ask)
+		} else {
+			err = hear(session, m)
+		}
+		if err != nil {
 			return status.Error(codes.InvalidArgument, err.Error())
 		}
 	}
@@ -242,6 +249,10 @@ func (s *service) send(ctx context.Context, st stream, session *hub.Session) err
 		case d.Command != nil:
 			c := &configv1.Command{Id: d.Command.ID, Target: d.Command.Target, Name: d.Command.Name, Arguments: d.Command.Arguments}
 			err = st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Command{Command: c}})
+		case d.Reply != nil:
+			if answer, ok := d.Reply.(*configv1.Answer); ok {
+				err = st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Answer{Answer: answer}})
+			}
 		case d.Goodbye != nil:
 			g := &configv1.Goodbye{Reason: d.Goodbye.Reason, RetryAfterMs: uint32(d.Goodbye.Retry.Milliseconds())}
 			if err := st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Goodbye{Goodbye: g}}); err != nil {

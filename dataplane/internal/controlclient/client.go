@@ -79,6 +79,7 @@ type Client struct {
 
 	mu    sync.Mutex
 	facts Facts
+	live  *asking // what may ask the control plane now, nil for nothing
 }
 
 // New checks the options.

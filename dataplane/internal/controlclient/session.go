@@ -39,6 +39,7 @@ type session struct {
 	work   sync.WaitGroup
 	slots  chan struct{} // running commands
 	whole  *assembly     // a snapshot that is being received
+	asking *asking
 
 	mu sync.Mutex // guards sending
 }
@@ -81,6 +82,12 @@ func (c *Client) session(ctx context.Context) (heard bool, hint time.Duration, e
 	}
 	s.work.Go(func() { s.beat(ctx, interval, cancel) })
 	c.update(func(f *Facts) { f.Connected, f.ControlError = true, "" })
+	s.asking = newAsking(s.send)
+	c.setAsking(s.asking)
+	defer func() {
+		c.setAsking(nil)
+		s.asking.end()
+	}()
 	for {
 		m, err := stream.Recv()
 		if err != nil {
@@ -195,6 +202,8 @@ func (s *session) hear(ctx context.Context, m *configv1.SyncResponse) error {
 		}
 	case *configv1.SyncResponse_Command:
 		s.command(ctx, m.Command)
+	case *configv1.SyncResponse_Answer:
+		s.asking.answered(m.Answer)
 	case *configv1.SyncResponse_Goodbye:
 		return &goodbyeError{m.Goodbye.GetReason()}
 	}

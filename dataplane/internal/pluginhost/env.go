@@ -49,6 +49,14 @@ func (e *Env) Shared(key string, create func() any) any {
 	return s.state
 }
 
+// Control follows pdk.Env.
+func (e *Env) Control() pdk.Control {
+	if e.host.options.Control == nil {
+		return pdk.NoControl{}
+	}
+	return e.host.options.Control(e.plugin)
+}
+
 // Slot follows pdk.Env. Configs of one plugin share their slots: one of them runs in
 // an exchange.
 func (e *Env) Slot() int {

@@ -26,6 +26,8 @@ type Options struct {
 	NodeID string
 	// CacheSize in bytes, see pdk.Node; 0 means pdk.DefaultCacheSize.
 	CacheSize int64
+	// Control returns the control plane's hand for a plugin; nil has none.
+	Control func(plugin string) pdk.Control
 	// Logger; nil logs nothing.
 	Logger hclog.Logger
 }

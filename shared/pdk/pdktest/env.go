@@ -16,6 +16,7 @@ import (
 // Node is a pdk.Node for tests. It is safe for concurrent use.
 type Node struct {
 	cacheSize int64
+	control   pdk.Control
 
 	mu     sync.Mutex
 	shared map[string]any
@@ -23,7 +24,7 @@ type Node struct {
 
 // NewNode makes a node. Its shared state is closed when the test ends.
 func NewNode(t testing.TB) *Node {
-	n := &Node{cacheSize: pdk.DefaultCacheSize, shared: map[string]any{}}
+	n := &Node{cacheSize: pdk.DefaultCacheSize, control: pdk.NoControl{}, shared: map[string]any{}}
 	t.Cleanup(func() {
 		n.Each(func(_ string, state any) {
 			if c, ok := state.(io.Closer); ok {
@@ -38,6 +39,9 @@ func NewNode(t testing.TB) *Node {
 
 // WithCacheSize sets what CacheSize returns.
 func (n *Node) WithCacheSize(bytes int64) *Node { n.cacheSize = bytes; return n }
+
+// WithControl sets what Control returns; without it there is no control plane.
+func (n *Node) WithControl(c pdk.Control) *Node { n.control = c; return n }
 
 // ID follows pdk.Node.
 func (n *Node) ID() string { return "00000000-0000-4000-8000-00000000000d" }
@@ -92,6 +96,9 @@ func (e *Env) PluginID() string { return e.pluginID }
 func (e *Env) Scope() (routeID, serviceID, consumerID string) {
 	return e.routeID, e.serviceID, e.consumerID
 }
+
+// Control follows pdk.Env.
+func (e *Env) Control() pdk.Control { return e.control }
 
 // Slot follows pdk.Env.
 func (e *Env) Slot() int { *e.slots++; return *e.slots - 1 }

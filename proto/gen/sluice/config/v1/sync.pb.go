@@ -203,6 +203,133 @@ func (Ack_State) EnumDescriptor() ([]byte, []int) {
 	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{10, 0}
 }
 
+// Op says what to do.
+type EntityWrite_Op int32
+
+const (
+	EntityWrite_OP_UNSPECIFIED EntityWrite_Op = 0
+	// Make a new entity.
+	EntityWrite_OP_INSERT EntityWrite_Op = 1
+	// Merge into an entity that must be there.
+	EntityWrite_OP_UPDATE EntityWrite_Op = 2
+	// Remove an entity that must be there.
+	EntityWrite_OP_DELETE EntityWrite_Op = 3
+)
+
+// Enum value maps for EntityWrite_Op.
+var (
+	EntityWrite_Op_name = map[int32]string{
+		0: "OP_UNSPECIFIED",
+		1: "OP_INSERT",
+		2: "OP_UPDATE",
+		3: "OP_DELETE",
+	}
+	EntityWrite_Op_value = map[string]int32{
+		"OP_UNSPECIFIED": 0,
+		"OP_INSERT":      1,
+		"OP_UPDATE":      2,
+		"OP_DELETE":      3,
+	}
+)
+
+func (x EntityWrite_Op) Enum() *EntityWrite_Op {
+	p := new(EntityWrite_Op)
+	*p = x
+	return p
+}
+
+func (x EntityWrite_Op) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EntityWrite_Op) Descriptor() protoreflect.EnumDescriptor {
+	return file_sluice_config_v1_sync_proto_enumTypes[3].Descriptor()
+}
+
+func (EntityWrite_Op) Type() protoreflect.EnumType {
+	return &file_sluice_config_v1_sync_proto_enumTypes[3]
+}
+
+func (x EntityWrite_Op) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EntityWrite_Op.Descriptor instead.
+func (EntityWrite_Op) EnumDescriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{18, 0}
+}
+
+// Outcome says whether what was asked was done.
+type Answer_Outcome int32
+
+const (
+	Answer_OUTCOME_UNSPECIFIED Answer_Outcome = 0
+	Answer_OUTCOME_DONE        Answer_Outcome = 1
+	// The question makes no sense or an entity is not valid.
+	Answer_OUTCOME_INVALID Answer_Outcome = 2
+	// An entity to update or delete is not there.
+	Answer_OUTCOME_NOT_FOUND Answer_Outcome = 3
+	// A unique value is taken.
+	Answer_OUTCOME_CONFLICT Answer_Outcome = 4
+	// Not for this plugin.
+	Answer_OUTCOME_FORBIDDEN Answer_Outcome = 5
+	// Too much is asked at once, or it can not be done now.
+	Answer_OUTCOME_BUSY Answer_Outcome = 6
+	// The control plane failed.
+	Answer_OUTCOME_FAILED Answer_Outcome = 7
+)
+
+// Enum value maps for Answer_Outcome.
+var (
+	Answer_Outcome_name = map[int32]string{
+		0: "OUTCOME_UNSPECIFIED",
+		1: "OUTCOME_DONE",
+		2: "OUTCOME_INVALID",
+		3: "OUTCOME_NOT_FOUND",
+		4: "OUTCOME_CONFLICT",
+		5: "OUTCOME_FORBIDDEN",
+		6: "OUTCOME_BUSY",
+		7: "OUTCOME_FAILED",
+	}
+	Answer_Outcome_value = map[string]int32{
+		"OUTCOME_UNSPECIFIED": 0,
+		"OUTCOME_DONE":        1,
+		"OUTCOME_INVALID":     2,
+		"OUTCOME_NOT_FOUND":   3,
+		"OUTCOME_CONFLICT":    4,
+		"OUTCOME_FORBIDDEN":   5,
+		"OUTCOME_BUSY":        6,
+		"OUTCOME_FAILED":      7,
+	}
+)
+
+func (x Answer_Outcome) Enum() *Answer_Outcome {
+	p := new(Answer_Outcome)
+	*p = x
+	return p
+}
+
+func (x Answer_Outcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Answer_Outcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_sluice_config_v1_sync_proto_enumTypes[4].Descriptor()
+}
+
+func (Answer_Outcome) Type() protoreflect.EnumType {
+	return &file_sluice_config_v1_sync_proto_enumTypes[4]
+}
+
+func (x Answer_Outcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Answer_Outcome.Descriptor instead.
+func (Answer_Outcome) EnumDescriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{21, 0}
+}
+
 // SyncRequest is what a node says.
 type SyncRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -212,6 +339,7 @@ type SyncRequest struct {
 	//	*SyncRequest_Ack
 	//	*SyncRequest_Beat
 	//	*SyncRequest_CommandResult
+	//	*SyncRequest_Ask
 	Message       isSyncRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -290,6 +418,15 @@ func (x *SyncRequest) GetCommandResult() *CommandResult {
 	return nil
 }
 
+func (x *SyncRequest) GetAsk() *Ask {
+	if x != nil {
+		if x, ok := x.Message.(*SyncRequest_Ask); ok {
+			return x.Ask
+		}
+	}
+	return nil
+}
+
 type isSyncRequest_Message interface {
 	isSyncRequest_Message()
 }
@@ -310,6 +447,10 @@ type SyncRequest_CommandResult struct {
 	CommandResult *CommandResult `protobuf:"bytes,4,opt,name=command_result,json=commandResult,proto3,oneof"`
 }
 
+type SyncRequest_Ask struct {
+	Ask *Ask `protobuf:"bytes,5,opt,name=ask,proto3,oneof"`
+}
+
 func (*SyncRequest_Hello) isSyncRequest_Message() {}
 
 func (*SyncRequest_Ack) isSyncRequest_Message() {}
@@ -317,6 +458,8 @@ func (*SyncRequest_Ack) isSyncRequest_Message() {}
 func (*SyncRequest_Beat) isSyncRequest_Message() {}
 
 func (*SyncRequest_CommandResult) isSyncRequest_Message() {}
+
+func (*SyncRequest_Ask) isSyncRequest_Message() {}
 
 // SyncResponse is what the control plane says.
 type SyncResponse struct {
@@ -329,6 +472,7 @@ type SyncResponse struct {
 	//	*SyncResponse_Beat
 	//	*SyncResponse_Command
 	//	*SyncResponse_Goodbye
+	//	*SyncResponse_Answer
 	Message       isSyncResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -425,6 +569,15 @@ func (x *SyncResponse) GetGoodbye() *Goodbye {
 	return nil
 }
 
+func (x *SyncResponse) GetAnswer() *Answer {
+	if x != nil {
+		if x, ok := x.Message.(*SyncResponse_Answer); ok {
+			return x.Answer
+		}
+	}
+	return nil
+}
+
 type isSyncResponse_Message interface {
 	isSyncResponse_Message()
 }
@@ -453,6 +606,10 @@ type SyncResponse_Goodbye struct {
 	Goodbye *Goodbye `protobuf:"bytes,6,opt,name=goodbye,proto3,oneof"`
 }
 
+type SyncResponse_Answer struct {
+	Answer *Answer `protobuf:"bytes,7,opt,name=answer,proto3,oneof"`
+}
+
 func (*SyncResponse_Welcome) isSyncResponse_Message() {}
 
 func (*SyncResponse_Frame) isSyncResponse_Message() {}
@@ -464,6 +621,8 @@ func (*SyncResponse_Beat) isSyncResponse_Message() {}
 func (*SyncResponse_Command) isSyncResponse_Message() {}
 
 func (*SyncResponse_Goodbye) isSyncResponse_Message() {}
+
+func (*SyncResponse_Answer) isSyncResponse_Message() {}
 
 // Position names one configuration. Equal positions mean equal configuration.
 type Position struct {
@@ -1578,24 +1737,560 @@ func (x *Goodbye) GetRetryAfterMs() uint32 {
 	return 0
 }
 
+// Ask is what a node wants of the control plane in the name of a plugin. An Answer of
+// the same id follows, not always in the order of asking.
+type Ask struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unique on the stream; the answer repeats it.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Plugin that asks. It may write the kinds that it brings along and no others.
+	Plugin string `protobuf:"bytes,2,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	// Types that are valid to be assigned to Question:
+	//
+	//	*Ask_EntityWrites
+	//	*Ask_LeaseRequests
+	Question      isAsk_Question `protobuf_oneof:"question"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ask) Reset() {
+	*x = Ask{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ask) ProtoMessage() {}
+
+func (x *Ask) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ask.ProtoReflect.Descriptor instead.
+func (*Ask) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Ask) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Ask) GetPlugin() string {
+	if x != nil {
+		return x.Plugin
+	}
+	return ""
+}
+
+func (x *Ask) GetQuestion() isAsk_Question {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+func (x *Ask) GetEntityWrites() *EntityWrites {
+	if x != nil {
+		if x, ok := x.Question.(*Ask_EntityWrites); ok {
+			return x.EntityWrites
+		}
+	}
+	return nil
+}
+
+func (x *Ask) GetLeaseRequests() *LeaseRequests {
+	if x != nil {
+		if x, ok := x.Question.(*Ask_LeaseRequests); ok {
+			return x.LeaseRequests
+		}
+	}
+	return nil
+}
+
+type isAsk_Question interface {
+	isAsk_Question()
+}
+
+type Ask_EntityWrites struct {
+	EntityWrites *EntityWrites `protobuf:"bytes,3,opt,name=entity_writes,json=entityWrites,proto3,oneof"`
+}
+
+type Ask_LeaseRequests struct {
+	LeaseRequests *LeaseRequests `protobuf:"bytes,4,opt,name=lease_requests,json=leaseRequests,proto3,oneof"`
+}
+
+func (*Ask_EntityWrites) isAsk_Question() {}
+
+func (*Ask_LeaseRequests) isAsk_Question() {}
+
+// EntityWrites are done in one change set, all of them or none.
+type EntityWrites struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Writes []*EntityWrite         `protobuf:"bytes,1,rep,name=writes,proto3" json:"writes,omitempty"`
+	// How long the answer may wait for the connected nodes to serve what was written, in
+	// milliseconds; 0 does not wait.
+	WaitMs        uint32 `protobuf:"varint,2,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EntityWrites) Reset() {
+	*x = EntityWrites{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EntityWrites) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EntityWrites) ProtoMessage() {}
+
+func (x *EntityWrites) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EntityWrites.ProtoReflect.Descriptor instead.
+func (*EntityWrites) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *EntityWrites) GetWrites() []*EntityWrite {
+	if x != nil {
+		return x.Writes
+	}
+	return nil
+}
+
+func (x *EntityWrites) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+// EntityWrite is one entity that a plugin writes.
+type EntityWrite struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Op    EntityWrite_Op         `protobuf:"varint,1,opt,name=op,proto3,enum=sluice.config.v1.EntityWrite_Op" json:"op,omitempty"`
+	// Entity kind, such as "oauth2_tokens".
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Primary key; for OP_INSERT it may be empty or is part of the body.
+	Id string `protobuf:"bytes,3,opt,name=id,proto3" json:"id,omitempty"`
+	// JSON as for the Admin API; empty for OP_DELETE.
+	Body          []byte `protobuf:"bytes,4,opt,name=body,proto3" json:"body,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EntityWrite) Reset() {
+	*x = EntityWrite{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EntityWrite) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EntityWrite) ProtoMessage() {}
+
+func (x *EntityWrite) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EntityWrite.ProtoReflect.Descriptor instead.
+func (*EntityWrite) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *EntityWrite) GetOp() EntityWrite_Op {
+	if x != nil {
+		return x.Op
+	}
+	return EntityWrite_OP_UNSPECIFIED
+}
+
+func (x *EntityWrite) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *EntityWrite) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *EntityWrite) GetBody() []byte {
+	if x != nil {
+		return x.Body
+	}
+	return nil
+}
+
+// LeaseRequests ask for shares of counters.
+type LeaseRequests struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Requests      []*LeaseRequest        `protobuf:"bytes,1,rep,name=requests,proto3" json:"requests,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseRequests) Reset() {
+	*x = LeaseRequests{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseRequests) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseRequests) ProtoMessage() {}
+
+func (x *LeaseRequests) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseRequests.ProtoReflect.Descriptor instead.
+func (*LeaseRequests) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *LeaseRequests) GetRequests() []*LeaseRequest {
+	if x != nil {
+		return x.Requests
+	}
+	return nil
+}
+
+// LeaseRequest tells what a node has done with a counter in one window, and what it
+// wants more.
+type LeaseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the counter within the plugin.
+	Counter string `protobuf:"bytes,1,opt,name=counter,proto3" json:"counter,omitempty"`
+	// The window's start and end, seconds since the epoch.
+	WindowStart int64 `protobuf:"varint,2,opt,name=window_start,json=windowStart,proto3" json:"window_start,omitempty"`
+	WindowEnd   int64 `protobuf:"varint,3,opt,name=window_end,json=windowEnd,proto3" json:"window_end,omitempty"`
+	// How much all nodes together may take in the window.
+	Limit uint64 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	// How much this node has taken in all, and what it was granted besides and has left.
+	Used uint64 `protobuf:"varint,5,opt,name=used,proto3" json:"used,omitempty"`
+	Held uint64 `protobuf:"varint,6,opt,name=held,proto3" json:"held,omitempty"`
+	// How much is waited for now, and how much more would be taken ahead.
+	Waiting       uint64 `protobuf:"varint,7,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	Ahead         uint64 `protobuf:"varint,8,opt,name=ahead,proto3" json:"ahead,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseRequest) Reset() {
+	*x = LeaseRequest{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseRequest) ProtoMessage() {}
+
+func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
+func (*LeaseRequest) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *LeaseRequest) GetCounter() string {
+	if x != nil {
+		return x.Counter
+	}
+	return ""
+}
+
+func (x *LeaseRequest) GetWindowStart() int64 {
+	if x != nil {
+		return x.WindowStart
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetWindowEnd() int64 {
+	if x != nil {
+		return x.WindowEnd
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetLimit() uint64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetUsed() uint64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetHeld() uint64 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetWaiting() uint64 {
+	if x != nil {
+		return x.Waiting
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetAhead() uint64 {
+	if x != nil {
+		return x.Ahead
+	}
+	return 0
+}
+
+// Answer answers an Ask.
+type Answer struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Id      uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Outcome Answer_Outcome         `protobuf:"varint,2,opt,name=outcome,proto3,enum=sluice.config.v1.Answer_Outcome" json:"outcome,omitempty"`
+	// What went wrong, for people.
+	Error string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	// Where entity writes have led.
+	Position *Position `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
+	// One for each lease request, in their order.
+	Grants        []*LeaseGrant `protobuf:"bytes,5,rep,name=grants,proto3" json:"grants,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answer) Reset() {
+	*x = Answer{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answer) ProtoMessage() {}
+
+func (x *Answer) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answer.ProtoReflect.Descriptor instead.
+func (*Answer) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Answer) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Answer) GetOutcome() Answer_Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Answer_OUTCOME_UNSPECIFIED
+}
+
+func (x *Answer) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *Answer) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+func (x *Answer) GetGrants() []*LeaseGrant {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+// LeaseGrant is a share of a counter.
+type LeaseGrant struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How much more the node may take.
+	Granted uint64 `protobuf:"varint,1,opt,name=granted,proto3" json:"granted,omitempty"`
+	// How much all nodes together have taken or hold, this grant included.
+	Taken uint64 `protobuf:"varint,2,opt,name=taken,proto3" json:"taken,omitempty"`
+	// How much one node may hold ahead of need.
+	Ahead uint64 `protobuf:"varint,3,opt,name=ahead,proto3" json:"ahead,omitempty"`
+	// How many nodes are connected.
+	Nodes         uint32 `protobuf:"varint,4,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseGrant) Reset() {
+	*x = LeaseGrant{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseGrant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseGrant) ProtoMessage() {}
+
+func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseGrant.ProtoReflect.Descriptor instead.
+func (*LeaseGrant) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *LeaseGrant) GetGranted() uint64 {
+	if x != nil {
+		return x.Granted
+	}
+	return 0
+}
+
+func (x *LeaseGrant) GetTaken() uint64 {
+	if x != nil {
+		return x.Taken
+	}
+	return 0
+}
+
+func (x *LeaseGrant) GetAhead() uint64 {
+	if x != nil {
+		return x.Ahead
+	}
+	return 0
+}
+
+func (x *LeaseGrant) GetNodes() uint32 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
 var File_sluice_config_v1_sync_proto protoreflect.FileDescriptor
 
 const file_sluice_config_v1_sync_proto_rawDesc = "" +
 	"\n" +
-	"\x1bsluice/config/v1/sync.proto\x12\x10sluice.config.v1\"\xec\x01\n" +
+	"\x1bsluice/config/v1/sync.proto\x12\x10sluice.config.v1\"\x97\x02\n" +
 	"\vSyncRequest\x12/\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.sluice.config.v1.HelloH\x00R\x05hello\x12)\n" +
 	"\x03ack\x18\x02 \x01(\v2\x15.sluice.config.v1.AckH\x00R\x03ack\x12,\n" +
 	"\x04beat\x18\x03 \x01(\v2\x16.sluice.config.v1.BeatH\x00R\x04beat\x12H\n" +
-	"\x0ecommand_result\x18\x04 \x01(\v2\x1f.sluice.config.v1.CommandResultH\x00R\rcommandResultB\t\n" +
-	"\amessage\"\xe7\x02\n" +
+	"\x0ecommand_result\x18\x04 \x01(\v2\x1f.sluice.config.v1.CommandResultH\x00R\rcommandResult\x12)\n" +
+	"\x03ask\x18\x05 \x01(\v2\x15.sluice.config.v1.AskH\x00R\x03askB\t\n" +
+	"\amessage\"\x9b\x03\n" +
 	"\fSyncResponse\x125\n" +
 	"\awelcome\x18\x01 \x01(\v2\x19.sluice.config.v1.WelcomeH\x00R\awelcome\x12/\n" +
 	"\x05frame\x18\x02 \x01(\v2\x17.sluice.config.v1.FrameH\x00R\x05frame\x12H\n" +
 	"\x0esnapshot_chunk\x18\x03 \x01(\v2\x1f.sluice.config.v1.SnapshotChunkH\x00R\rsnapshotChunk\x12,\n" +
 	"\x04beat\x18\x04 \x01(\v2\x16.sluice.config.v1.BeatH\x00R\x04beat\x125\n" +
 	"\acommand\x18\x05 \x01(\v2\x19.sluice.config.v1.CommandH\x00R\acommand\x125\n" +
-	"\agoodbye\x18\x06 \x01(\v2\x19.sluice.config.v1.GoodbyeH\x00R\agoodbyeB\t\n" +
+	"\agoodbye\x18\x06 \x01(\v2\x19.sluice.config.v1.GoodbyeH\x00R\agoodbye\x122\n" +
+	"\x06answer\x18\a \x01(\v2\x18.sluice.config.v1.AnswerH\x00R\x06answerB\t\n" +
 	"\amessage\"t\n" +
 	"\bPosition\x12\x18\n" +
 	"\alineage\x18\x01 \x01(\tR\alineage\x12\x1e\n" +
@@ -1709,7 +2404,60 @@ const file_sluice_config_v1_sync_proto_rawDesc = "" +
 	"\x05error\x18\x03 \x01(\tR\x05error\"G\n" +
 	"\aGoodbye\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12$\n" +
-	"\x0eretry_after_ms\x18\x02 \x01(\rR\fretryAfterMs2X\n" +
+	"\x0eretry_after_ms\x18\x02 \x01(\rR\fretryAfterMs\"\xca\x01\n" +
+	"\x03Ask\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
+	"\x06plugin\x18\x02 \x01(\tR\x06plugin\x12E\n" +
+	"\rentity_writes\x18\x03 \x01(\v2\x1e.sluice.config.v1.EntityWritesH\x00R\fentityWrites\x12H\n" +
+	"\x0elease_requests\x18\x04 \x01(\v2\x1f.sluice.config.v1.LeaseRequestsH\x00R\rleaseRequestsB\n" +
+	"\n" +
+	"\bquestion\"^\n" +
+	"\fEntityWrites\x125\n" +
+	"\x06writes\x18\x01 \x03(\v2\x1d.sluice.config.v1.EntityWriteR\x06writes\x12\x17\n" +
+	"\await_ms\x18\x02 \x01(\rR\x06waitMs\"\xbe\x01\n" +
+	"\vEntityWrite\x120\n" +
+	"\x02op\x18\x01 \x01(\x0e2 .sluice.config.v1.EntityWrite.OpR\x02op\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x0e\n" +
+	"\x02id\x18\x03 \x01(\tR\x02id\x12\x12\n" +
+	"\x04body\x18\x04 \x01(\fR\x04body\"E\n" +
+	"\x02Op\x12\x12\n" +
+	"\x0eOP_UNSPECIFIED\x10\x00\x12\r\n" +
+	"\tOP_INSERT\x10\x01\x12\r\n" +
+	"\tOP_UPDATE\x10\x02\x12\r\n" +
+	"\tOP_DELETE\x10\x03\"K\n" +
+	"\rLeaseRequests\x12:\n" +
+	"\brequests\x18\x01 \x03(\v2\x1e.sluice.config.v1.LeaseRequestR\brequests\"\xd8\x01\n" +
+	"\fLeaseRequest\x12\x18\n" +
+	"\acounter\x18\x01 \x01(\tR\acounter\x12!\n" +
+	"\fwindow_start\x18\x02 \x01(\x03R\vwindowStart\x12\x1d\n" +
+	"\n" +
+	"window_end\x18\x03 \x01(\x03R\twindowEnd\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\x04R\x05limit\x12\x12\n" +
+	"\x04used\x18\x05 \x01(\x04R\x04used\x12\x12\n" +
+	"\x04held\x18\x06 \x01(\x04R\x04held\x12\x18\n" +
+	"\awaiting\x18\a \x01(\x04R\awaiting\x12\x14\n" +
+	"\x05ahead\x18\b \x01(\x04R\x05ahead\"\x8e\x03\n" +
+	"\x06Answer\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12:\n" +
+	"\aoutcome\x18\x02 \x01(\x0e2 .sluice.config.v1.Answer.OutcomeR\aoutcome\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x126\n" +
+	"\bposition\x18\x04 \x01(\v2\x1a.sluice.config.v1.PositionR\bposition\x124\n" +
+	"\x06grants\x18\x05 \x03(\v2\x1c.sluice.config.v1.LeaseGrantR\x06grants\"\xb3\x01\n" +
+	"\aOutcome\x12\x17\n" +
+	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x10\n" +
+	"\fOUTCOME_DONE\x10\x01\x12\x13\n" +
+	"\x0fOUTCOME_INVALID\x10\x02\x12\x15\n" +
+	"\x11OUTCOME_NOT_FOUND\x10\x03\x12\x14\n" +
+	"\x10OUTCOME_CONFLICT\x10\x04\x12\x15\n" +
+	"\x11OUTCOME_FORBIDDEN\x10\x05\x12\x10\n" +
+	"\fOUTCOME_BUSY\x10\x06\x12\x12\n" +
+	"\x0eOUTCOME_FAILED\x10\a\"h\n" +
+	"\n" +
+	"LeaseGrant\x12\x18\n" +
+	"\agranted\x18\x01 \x01(\x04R\agranted\x12\x14\n" +
+	"\x05taken\x18\x02 \x01(\x04R\x05taken\x12\x14\n" +
+	"\x05ahead\x18\x03 \x01(\x04R\x05ahead\x12\x14\n" +
+	"\x05nodes\x18\x04 \x01(\rR\x05nodes2X\n" +
 	"\vSyncService\x12I\n" +
 	"\x04Sync\x12\x1d.sluice.config.v1.SyncRequest\x1a\x1e.sluice.config.v1.SyncResponse(\x010\x01BFZDgithub.com/sluice-gateway/sluice/proto/gen/sluice/config/v1;configv1b\x06proto3"
 
@@ -1725,65 +2473,84 @@ func file_sluice_config_v1_sync_proto_rawDescGZIP() []byte {
 	return file_sluice_config_v1_sync_proto_rawDescData
 }
 
-var file_sluice_config_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_sluice_config_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_sluice_config_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_sluice_config_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_sluice_config_v1_sync_proto_goTypes = []any{
 	(Welcome_Plan)(0),     // 0: sluice.config.v1.Welcome.Plan
 	(Change_Op)(0),        // 1: sluice.config.v1.Change.Op
 	(Ack_State)(0),        // 2: sluice.config.v1.Ack.State
-	(*SyncRequest)(nil),   // 3: sluice.config.v1.SyncRequest
-	(*SyncResponse)(nil),  // 4: sluice.config.v1.SyncResponse
-	(*Position)(nil),      // 5: sluice.config.v1.Position
-	(*Hello)(nil),         // 6: sluice.config.v1.Hello
-	(*Plugin)(nil),        // 7: sluice.config.v1.Plugin
-	(*Welcome)(nil),       // 8: sluice.config.v1.Welcome
-	(*Frame)(nil),         // 9: sluice.config.v1.Frame
-	(*ChangeList)(nil),    // 10: sluice.config.v1.ChangeList
-	(*Change)(nil),        // 11: sluice.config.v1.Change
-	(*SnapshotChunk)(nil), // 12: sluice.config.v1.SnapshotChunk
-	(*Ack)(nil),           // 13: sluice.config.v1.Ack
-	(*EntityError)(nil),   // 14: sluice.config.v1.EntityError
-	(*Beat)(nil),          // 15: sluice.config.v1.Beat
-	(*Command)(nil),       // 16: sluice.config.v1.Command
-	(*CommandResult)(nil), // 17: sluice.config.v1.CommandResult
-	(*Goodbye)(nil),       // 18: sluice.config.v1.Goodbye
-	nil,                   // 19: sluice.config.v1.Hello.LabelsEntry
+	(EntityWrite_Op)(0),   // 3: sluice.config.v1.EntityWrite.Op
+	(Answer_Outcome)(0),   // 4: sluice.config.v1.Answer.Outcome
+	(*SyncRequest)(nil),   // 5: sluice.config.v1.SyncRequest
+	(*SyncResponse)(nil),  // 6: sluice.config.v1.SyncResponse
+	(*Position)(nil),      // 7: sluice.config.v1.Position
+	(*Hello)(nil),         // 8: sluice.config.v1.Hello
+	(*Plugin)(nil),        // 9: sluice.config.v1.Plugin
+	(*Welcome)(nil),       // 10: sluice.config.v1.Welcome
+	(*Frame)(nil),         // 11: sluice.config.v1.Frame
+	(*ChangeList)(nil),    // 12: sluice.config.v1.ChangeList
+	(*Change)(nil),        // 13: sluice.config.v1.Change
+	(*SnapshotChunk)(nil), // 14: sluice.config.v1.SnapshotChunk
+	(*Ack)(nil),           // 15: sluice.config.v1.Ack
+	(*EntityError)(nil),   // 16: sluice.config.v1.EntityError
+	(*Beat)(nil),          // 17: sluice.config.v1.Beat
+	(*Command)(nil),       // 18: sluice.config.v1.Command
+	(*CommandResult)(nil), // 19: sluice.config.v1.CommandResult
+	(*Goodbye)(nil),       // 20: sluice.config.v1.Goodbye
+	(*Ask)(nil),           // 21: sluice.config.v1.Ask
+	(*EntityWrites)(nil),  // 22: sluice.config.v1.EntityWrites
+	(*EntityWrite)(nil),   // 23: sluice.config.v1.EntityWrite
+	(*LeaseRequests)(nil), // 24: sluice.config.v1.LeaseRequests
+	(*LeaseRequest)(nil),  // 25: sluice.config.v1.LeaseRequest
+	(*Answer)(nil),        // 26: sluice.config.v1.Answer
+	(*LeaseGrant)(nil),    // 27: sluice.config.v1.LeaseGrant
+	nil,                   // 28: sluice.config.v1.Hello.LabelsEntry
 }
 var file_sluice_config_v1_sync_proto_depIdxs = []int32{
-	6,  // 0: sluice.config.v1.SyncRequest.hello:type_name -> sluice.config.v1.Hello
-	13, // 1: sluice.config.v1.SyncRequest.ack:type_name -> sluice.config.v1.Ack
-	15, // 2: sluice.config.v1.SyncRequest.beat:type_name -> sluice.config.v1.Beat
-	17, // 3: sluice.config.v1.SyncRequest.command_result:type_name -> sluice.config.v1.CommandResult
-	8,  // 4: sluice.config.v1.SyncResponse.welcome:type_name -> sluice.config.v1.Welcome
-	9,  // 5: sluice.config.v1.SyncResponse.frame:type_name -> sluice.config.v1.Frame
-	12, // 6: sluice.config.v1.SyncResponse.snapshot_chunk:type_name -> sluice.config.v1.SnapshotChunk
-	15, // 7: sluice.config.v1.SyncResponse.beat:type_name -> sluice.config.v1.Beat
-	16, // 8: sluice.config.v1.SyncResponse.command:type_name -> sluice.config.v1.Command
-	18, // 9: sluice.config.v1.SyncResponse.goodbye:type_name -> sluice.config.v1.Goodbye
-	7,  // 10: sluice.config.v1.Hello.plugins:type_name -> sluice.config.v1.Plugin
-	19, // 11: sluice.config.v1.Hello.labels:type_name -> sluice.config.v1.Hello.LabelsEntry
-	5,  // 12: sluice.config.v1.Hello.position:type_name -> sluice.config.v1.Position
-	0,  // 13: sluice.config.v1.Welcome.plan:type_name -> sluice.config.v1.Welcome.Plan
-	5,  // 14: sluice.config.v1.Welcome.head:type_name -> sluice.config.v1.Position
-	5,  // 15: sluice.config.v1.Frame.from:type_name -> sluice.config.v1.Position
-	5,  // 16: sluice.config.v1.Frame.to:type_name -> sluice.config.v1.Position
-	11, // 17: sluice.config.v1.Frame.changes:type_name -> sluice.config.v1.Change
-	11, // 18: sluice.config.v1.ChangeList.changes:type_name -> sluice.config.v1.Change
-	1,  // 19: sluice.config.v1.Change.op:type_name -> sluice.config.v1.Change.Op
-	5,  // 20: sluice.config.v1.SnapshotChunk.to:type_name -> sluice.config.v1.Position
-	11, // 21: sluice.config.v1.SnapshotChunk.changes:type_name -> sluice.config.v1.Change
-	2,  // 22: sluice.config.v1.Ack.state:type_name -> sluice.config.v1.Ack.State
-	5,  // 23: sluice.config.v1.Ack.position:type_name -> sluice.config.v1.Position
-	14, // 24: sluice.config.v1.Ack.errors:type_name -> sluice.config.v1.EntityError
-	5,  // 25: sluice.config.v1.Ack.serving:type_name -> sluice.config.v1.Position
-	5,  // 26: sluice.config.v1.Beat.position:type_name -> sluice.config.v1.Position
-	3,  // 27: sluice.config.v1.SyncService.Sync:input_type -> sluice.config.v1.SyncRequest
-	4,  // 28: sluice.config.v1.SyncService.Sync:output_type -> sluice.config.v1.SyncResponse
-	28, // [28:29] is the sub-list for method output_type
-	27, // [27:28] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	8,  // 0: sluice.config.v1.SyncRequest.hello:type_name -> sluice.config.v1.Hello
+	15, // 1: sluice.config.v1.SyncRequest.ack:type_name -> sluice.config.v1.Ack
+	17, // 2: sluice.config.v1.SyncRequest.beat:type_name -> sluice.config.v1.Beat
+	19, // 3: sluice.config.v1.SyncRequest.command_result:type_name -> sluice.config.v1.CommandResult
+	21, // 4: sluice.config.v1.SyncRequest.ask:type_name -> sluice.config.v1.Ask
+	10, // 5: sluice.config.v1.SyncResponse.welcome:type_name -> sluice.config.v1.Welcome
+	11, // 6: sluice.config.v1.SyncResponse.frame:type_name -> sluice.config.v1.Frame
+	14, // 7: sluice.config.v1.SyncResponse.snapshot_chunk:type_name -> sluice.config.v1.SnapshotChunk
+	17, // 8: sluice.config.v1.SyncResponse.beat:type_name -> sluice.config.v1.Beat
+	18, // 9: sluice.config.v1.SyncResponse.command:type_name -> sluice.config.v1.Command
+	20, // 10: sluice.config.v1.SyncResponse.goodbye:type_name -> sluice.config.v1.Goodbye
+	26, // 11: sluice.config.v1.SyncResponse.answer:type_name -> sluice.config.v1.Answer
+	9,  // 12: sluice.config.v1.Hello.plugins:type_name -> sluice.config.v1.Plugin
+	28, // 13: sluice.config.v1.Hello.labels:type_name -> sluice.config.v1.Hello.LabelsEntry
+	7,  // 14: sluice.config.v1.Hello.position:type_name -> sluice.config.v1.Position
+	0,  // 15: sluice.config.v1.Welcome.plan:type_name -> sluice.config.v1.Welcome.Plan
+	7,  // 16: sluice.config.v1.Welcome.head:type_name -> sluice.config.v1.Position
+	7,  // 17: sluice.config.v1.Frame.from:type_name -> sluice.config.v1.Position
+	7,  // 18: sluice.config.v1.Frame.to:type_name -> sluice.config.v1.Position
+	13, // 19: sluice.config.v1.Frame.changes:type_name -> sluice.config.v1.Change
+	13, // 20: sluice.config.v1.ChangeList.changes:type_name -> sluice.config.v1.Change
+	1,  // 21: sluice.config.v1.Change.op:type_name -> sluice.config.v1.Change.Op
+	7,  // 22: sluice.config.v1.SnapshotChunk.to:type_name -> sluice.config.v1.Position
+	13, // 23: sluice.config.v1.SnapshotChunk.changes:type_name -> sluice.config.v1.Change
+	2,  // 24: sluice.config.v1.Ack.state:type_name -> sluice.config.v1.Ack.State
+	7,  // 25: sluice.config.v1.Ack.position:type_name -> sluice.config.v1.Position
+	16, // 26: sluice.config.v1.Ack.errors:type_name -> sluice.config.v1.EntityError
+	7,  // 27: sluice.config.v1.Ack.serving:type_name -> sluice.config.v1.Position
+	7,  // 28: sluice.config.v1.Beat.position:type_name -> sluice.config.v1.Position
+	22, // 29: sluice.config.v1.Ask.entity_writes:type_name -> sluice.config.v1.EntityWrites
+	24, // 30: sluice.config.v1.Ask.lease_requests:type_name -> sluice.config.v1.LeaseRequests
+	23, // 31: sluice.config.v1.EntityWrites.writes:type_name -> sluice.config.v1.EntityWrite
+	3,  // 32: sluice.config.v1.EntityWrite.op:type_name -> sluice.config.v1.EntityWrite.Op
+	25, // 33: sluice.config.v1.LeaseRequests.requests:type_name -> sluice.config.v1.LeaseRequest
+	4,  // 34: sluice.config.v1.Answer.outcome:type_name -> sluice.config.v1.Answer.Outcome
+	7,  // 35: sluice.config.v1.Answer.position:type_name -> sluice.config.v1.Position
+	27, // 36: sluice.config.v1.Answer.grants:type_name -> sluice.config.v1.LeaseGrant
+	5,  // 37: sluice.config.v1.SyncService.Sync:input_type -> sluice.config.v1.SyncRequest
+	6,  // 38: sluice.config.v1.SyncService.Sync:output_type -> sluice.config.v1.SyncResponse
+	38, // [38:39] is the sub-list for method output_type
+	37, // [37:38] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_sluice_config_v1_sync_proto_init() }
@@ -1796,6 +2563,7 @@ func file_sluice_config_v1_sync_proto_init() {
 		(*SyncRequest_Ack)(nil),
 		(*SyncRequest_Beat)(nil),
 		(*SyncRequest_CommandResult)(nil),
+		(*SyncRequest_Ask)(nil),
 	}
 	file_sluice_config_v1_sync_proto_msgTypes[1].OneofWrappers = []any{
 		(*SyncResponse_Welcome)(nil),
@@ -1804,14 +2572,19 @@ func file_sluice_config_v1_sync_proto_init() {
 		(*SyncResponse_Beat)(nil),
 		(*SyncResponse_Command)(nil),
 		(*SyncResponse_Goodbye)(nil),
+		(*SyncResponse_Answer)(nil),
+	}
+	file_sluice_config_v1_sync_proto_msgTypes[16].OneofWrappers = []any{
+		(*Ask_EntityWrites)(nil),
+		(*Ask_LeaseRequests)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_config_v1_sync_proto_rawDesc), len(file_sluice_config_v1_sync_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   17,
+			NumEnums:      5,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1,0 +1,92 @@
+package catalog
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sluice-gateway/sluice/controlplane/internal/store"
+	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/schema"
+)
+
+// ChangeOp says what a Change does. The zero value is invalid.
+type ChangeOp uint8
+
+// Operations of a Change.
+const (
+	// InsertChange makes a new entity.
+	InsertChange ChangeOp = iota + 1
+	// UpdateChange merges into an entity that must be there.
+	UpdateChange
+	// DeleteChange removes an entity that must be there.
+	DeleteChange
+)
+
+// Change is one of several writes that are done together.
+type Change struct {
+	Op  ChangeOp
+	Def *entity.Def
+	// ID of the entity; "" leaves it to the body or to chance, for InsertChange only.
+	ID string
+	// In is what was given; nil for DeleteChange.
+	In schema.Object
+}
+
+// Apply makes changes in one transaction, all of them or none. An entity to update or
+// delete that is not there, or has ended, is ErrNotFound: of several that want to delete
+// the same one, one succeeds.
+func (c *Catalog) Apply(ctx context.Context, changes []Change) (store.Position, error) {
+	kinds := make([]*kind, len(changes))
+	for i := range changes {
+		var err error
+		if kinds[i], err = c.kind(changes[i].Def); err != nil {
+			return store.Position{}, err
+		}
+	}
+	return c.o.Store.Update(ctx, store.Info{Summary: "changes of a node"}, func(tx store.WriteTx) error {
+		for i := range changes {
+			if err := c.applyOne(tx, kinds[i], &changes[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (c *Catalog) applyOne(tx store.WriteTx, k *kind, change *Change) error {
+	switch change.Op {
+	case DeleteChange:
+		if _, err := c.find(tx, k, Key{ID: change.ID}, Scope{}); err != nil {
+			return err
+		}
+		return c.remove(tx, k, change.ID)
+	case InsertChange:
+		in, err := c.references(tx, k, change.In)
+		if err != nil {
+			return err
+		}
+		if change.ID != "" {
+			in[k.pk] = change.ID
+		}
+		_, err = c.insert(tx, k, in)
+		return err
+	case UpdateChange:
+		stored, err := c.find(tx, k, Key{ID: change.ID}, Scope{})
+		if err != nil {
+			return err
+		}
+		in, err := c.references(tx, k, change.In)
+		if err != nil {
+			return err
+		}
+		o, err := k.schema.Process(in, schema.Update, stored)
+		if err != nil {
+			return err
+		}
+		o[k.pk] = k.id(stored)
+		_, err = c.write(tx, k, o, in)
+		return err
+	default:
+		return fmt.Errorf("change of %s has no operation", k.name)
+	}
+}

@@ -1,0 +1,31 @@
+package hub
+
+// Reply has an answer to a question of the node delivered: it is what rpc puts on the
+// wire. It returns how many are not delivered yet.
+func (s *Session) Reply(answer any) int {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.seenLocked()
+	if s.ended {
+		return 0
+	}
+	s.replies = append(s.replies, answer)
+	s.wake()
+	return len(s.replies)
+}
+
+// NodeID returns the id of the node.
+func (s *Session) NodeID() string { return s.node.ID }
+
+// Connected returns how many nodes are connected.
+func (h *Hub) Connected() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for _, node := range h.nodes {
+		if node.session != nil {
+			n++
+		}
+	}
+	return n
+}
