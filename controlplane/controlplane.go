@@ -29,6 +29,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/snapshot"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store/bolt"
 	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/expression"
 	"github.com/sluice-gateway/sluice/shared/lifecycle"
 	"github.com/sluice-gateway/sluice/shared/nodeid"
 	"github.com/sluice-gateway/sluice/shared/plugins"
@@ -117,7 +118,9 @@ func (c *ControlPlane) open(ctx context.Context) error {
 	}
 	c.onClose(c.store.Close)
 	registry := plugins.Bundled()
-	kinds := entity.NewKinds(entity.Options{Flavor: entity.Flavor(c.s.String("router_flavor")), Plugins: registry.Schema, Extra: registry.Entities()})
+	kinds := entity.NewKinds(entity.Options{
+		Flavor: entity.Flavor(c.s.String("router_flavor")), Plugins: registry.Schema, Expression: expression.Validate, Extra: registry.Entities(),
+	})
 	c.catalog, err = catalog.New(ctx, catalog.Options{Store: c.store, Kinds: kinds, Check: loadable(registry), Logger: c.log.Named("catalog")})
 	if err != nil {
 		return err

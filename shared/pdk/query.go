@@ -34,7 +34,7 @@ func QueryValue(raw, name string) (value string, ok bool) {
 // QueryArg returns the first argument of that name. It does not allocate.
 func QueryArg(raw, name string) (Arg, bool) {
 	for arg, rest, more := NextArg(raw); more; arg, rest, more = NextArg(rest) {
-		if escapedEqual(arg.Name, name) {
+		if EscapedEqual(arg.Name, name) {
 			return arg, true
 		}
 	}
@@ -45,7 +45,7 @@ func QueryArg(raw, name string) (Arg, bool) {
 func QueryCount(raw, name string) int {
 	n := 0
 	for arg, rest, more := NextArg(raw); more; arg, rest, more = NextArg(rest) {
-		if escapedEqual(arg.Name, name) {
+		if EscapedEqual(arg.Name, name) {
 			n++
 		}
 	}
@@ -60,7 +60,7 @@ func WithoutQueryArg(t *Text, raw, name string) string {
 	}
 	b := t.Room(len(raw))
 	for arg, rest, more := NextArg(raw); more; arg, rest, more = NextArg(rest) {
-		if escapedEqual(arg.Name, name) {
+		if EscapedEqual(arg.Name, name) {
 			continue
 		}
 		if len(b) > 0 {
@@ -116,8 +116,8 @@ func AppendEscaped(b []byte, s string) []byte {
 	return b
 }
 
-// escapedEqual compares an escaped string with a plain one.
-func escapedEqual(escaped, plain string) bool {
+// EscapedEqual compares an escaped argument with a plain one. It does not allocate.
+func EscapedEqual(escaped, plain string) bool {
 	if escaped == plain && strings.IndexByte(plain, '%') < 0 && strings.IndexByte(plain, '+') < 0 {
 		return true
 	}

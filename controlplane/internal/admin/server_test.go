@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/admin"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store/bolt"
 	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/expression"
 	"github.com/sluice-gateway/sluice/shared/plugins"
 )
 
@@ -30,7 +31,15 @@ type server struct {
 
 func newServer(t *testing.T, change func(o *admin.Options)) *server {
 	t.Helper()
-	kinds := entity.NewKinds(entity.Options{Plugins: plugins.Bundled().Schema, Extra: plugins.Bundled().Entities()})
+	return newServerOf(t, entity.TraditionalCompatible, change)
+}
+
+// newServerOf makes a server whose routes are of a flavor.
+func newServerOf(t *testing.T, flavor entity.Flavor, change func(o *admin.Options)) *server {
+	t.Helper()
+	kinds := entity.NewKinds(entity.Options{
+		Flavor: flavor, Plugins: plugins.Bundled().Schema, Expression: expression.Validate, Extra: plugins.Bundled().Entities(),
+	})
 	st, err := bolt.Open(t.Context(), bolt.Options{Path: filepath.Join(t.TempDir(), "sluice.db")})
 	if err != nil {
 		t.Fatal(err)
