@@ -142,6 +142,9 @@ type Request struct {
 	HasQuery bool
 	// Proto is 10, 11 or 20.
 	Proto int
+	// WebSocket is true for an HTTP/2 stream that opens a WebSocket (RFC 8441). It looks
+	// like the upgrade of a GET, as it would in HTTP/1.1.
+	WebSocket bool
 	// SNI of the TLS connection, or "".
 	SNI string
 

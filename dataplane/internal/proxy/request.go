@@ -162,7 +162,7 @@ func kept(h *pdk.Header, name, otherwise string) string {
 // for a WebSocket.
 func (w *walk) hopByHop(x *pdk.Exchange) (upgrade bool) {
 	h := &x.Request.Header
-	upgrade = x.Request.Proto == 11 && pdk.EqualFold(h.Get("Upgrade"), "websocket") && hasToken(h, "Connection", "upgrade")
+	upgrade = x.Request.WebSocket || x.Request.Proto == 11 && pdk.EqualFold(h.Get("Upgrade"), "websocket") && hasToken(h, "Connection", "upgrade")
 	fields := h.Fields()
 	named, special := false, false
 	for i := range fields {

@@ -5,7 +5,6 @@ package http2
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -170,13 +169,24 @@ func (e *Engine) fill(x *pdk.Exchange, r *http.Request, answer *responder) *mess
 			q.Scheme = "https"
 		}
 	}
+	socket, refusal := extended(r)
+	if refusal != nil {
+		return refusal
+	}
+	method := r.Method
+	if socket {
+		method = http.MethodGet
+	}
 	var m message.Request
-	if err := m.Pseudo(r.Method, r.RequestURI, r.Host); err != nil {
+	if err := m.Pseudo(method, r.RequestURI, r.Host); err != nil {
 		return err
 	}
 	q.Method, q.Host, q.RawPath, q.RawQuery, q.HasQuery = m.Method, m.Host, m.Path, m.Query, m.HasQuery
 	for name, values := range r.Header {
-		if name == "Host" {
+		switch {
+		case name == protocolField:
+			continue
+		case name == "Host":
 			// It is in the place of :authority, or has to be the same.
 			if len(values) != 1 || !strings.EqualFold(values[0], r.Host) {
 				return message.ErrHostMismatch
@@ -186,6 +196,10 @@ func (e *Engine) fill(x *pdk.Exchange, r *http.Request, answer *responder) *mess
 		for _, v := range values {
 			q.Header.Add(name, v)
 		}
+	}
+	if socket {
+		answer.body, answer.key = r.Body, opening(q)
+		return nil
 	}
 	if r.Body != nil && r.Body != http.NoBody {
 		q.ContentLength = r.ContentLength
@@ -222,5 +236,3 @@ func (b *requestBody) Read(p []byte) (int, error) {
 
 // Close ends a Read that waits.
 func (b *requestBody) Close() error { return b.r.Body.Close() }
-
-var errNoHijack = errors.New("a stream of HTTP/2 can not be handed over")

@@ -1,10 +1,8 @@
 package http2
 
 import (
-	"bufio"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -21,6 +19,10 @@ type responder struct {
 	control *http.ResponseController
 	head    bool
 	broken  bool
+	// body of a stream that opens a WebSocket, nil for others, and the key that its
+	// upstream has to prove.
+	body io.ReadCloser
+	key  string
 }
 
 var _ proxy.Responder = (*responder)(nil)
@@ -35,6 +37,12 @@ func hop(name string) bool {
 	return false
 }
 
+// add adds a line that outlives the exchange.
+func add(h http.Header, f *pdk.Field) {
+	name := http.CanonicalHeaderKey(strings.Clone(f.Name))
+	h[name] = append(h[name], strings.Clone(f.Value))
+}
+
 // Send implements proxy.Responder.
 func (r *responder) Send(x *pdk.Exchange, filter func(piece []byte, last bool) ([]byte, error)) error {
 	resp := &x.Response
@@ -44,8 +52,7 @@ func (r *responder) Send(x *pdk.Exchange, filter func(piece []byte, last bool) (
 		if hop(f.Name) || pdk.EqualFold(f.Name, "Content-Length") && !r.head {
 			continue
 		}
-		name := http.CanonicalHeaderKey(strings.Clone(f.Name))
-		h[name] = append(h[name], strings.Clone(f.Value))
+		add(h, &f)
 	}
 	bodiless := r.head || resp.Status == 204 || resp.Status == 304
 	length := resp.ContentLength
@@ -65,7 +72,7 @@ func (r *responder) Send(x *pdk.Exchange, filter func(piece []byte, last bool) (
 	if bodiless {
 		return nil
 	}
-	if err := r.body(resp, filter, length); err != nil {
+	if err := r.sendBody(resp, filter, length); err != nil {
 		r.broken = true
 		return err
 	}
@@ -82,9 +89,9 @@ var (
 	errLong  = errors.New("body is longer than announced")
 )
 
-// body writes the body, of which left bytes are announced or -1. Without a length each
+// sendBody writes the body, of which left bytes are announced or -1. Without a length each
 // piece is sent on its way at once.
-func (r *responder) body(resp *pdk.Response, filter func(piece []byte, last bool) ([]byte, error), left int64) error {
+func (r *responder) sendBody(resp *pdk.Response, filter func(piece []byte, last bool) ([]byte, error), left int64) error {
 	flush := left < 0
 	write := func(p []byte, last bool) error {
 		if filter != nil {
@@ -174,9 +181,4 @@ func (r *responder) Informational(status int, header *pdk.Header) error {
 	r.w.WriteHeader(status)
 	clear(h)
 	return nil
-}
-
-// Hijack implements proxy.Responder.
-func (r *responder) Hijack(*pdk.Exchange) (net.Conn, *bufio.Reader, error) {
-	return nil, nil, errNoHijack
 }
