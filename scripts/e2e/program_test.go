@@ -17,6 +17,13 @@ import (
 var built string
 
 func TestMain(m *testing.M) {
+	if target := os.Getenv(grpcTarget); target != "" {
+		if err := interopClient(target); err != nil {
+			_, _ = fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	code := m.Run()
 	if built != "" {
 		_ = os.RemoveAll(built)

@@ -73,6 +73,9 @@ type infoKey struct{}
 // maxHead is as for HTTP/1.
 const maxHead = 32 << 10
 
+// maxFrame is what a client may send in one frame: the least that the protocol allows.
+const maxFrame = 16 << 10
+
 // New makes an engine; Drain ends it.
 func New(o Options) *Engine {
 	if o.Logger == nil {
@@ -94,7 +97,7 @@ func New(o Options) *Engine {
 	e.server = &http.Server{
 		Handler: http.HandlerFunc(e.handle), Protocols: &p, ReadHeaderTimeout: o.HeadTimeout, IdleTimeout: o.IdleTimeout,
 		MaxHeaderBytes: maxHead, ErrorLog: o.Logger.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 128, WriteByteTimeout: o.WriteTimeout},
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 128, MaxReadFrameSize: maxFrame, WriteByteTimeout: o.WriteTimeout},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if t := e.in.find(c); t != nil {
 				return context.WithValue(ctx, infoKey{}, t.info)
