@@ -3,8 +3,10 @@ package entity
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"strings"
 
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
@@ -149,17 +151,24 @@ func checkJWK(o schema.Object) error {
 	return checkJWKMembers(jwk)
 }
 
+// errNotJWK is Kong's, which takes keys of these kinds only: a secret (oct) is none.
+var errNotJWK = errors.New("could not load JWK, likely not a valid key") //nolint:gochecknoglobals // a constant
+
 // checkJWKMembers checks that the members which make up the key are there.
 func checkJWKMembers(jwk schema.Object) error {
-	members := map[string][]string{"RSA": {"n", "e"}, "EC": {"crv", "x", "y"}, "oct": {"k"}, "OKP": {"crv", "x"}}
+	members := map[string][]string{"RSA": {"n", "e"}, "EC": {"crv", "x", "y"}, "OKP": {"crv", "x"}}
 	kind, _ := jwk["kty"].(string)
 	needed, known := members[kind]
 	if !known {
-		return errors.New("could not load JWK, likely not a valid key: unknown kty")
+		return errNotJWK
 	}
 	for _, name := range needed {
-		if s, _ := jwk[name].(string); s == "" {
-			return errors.New("could not load JWK, likely not a valid key: missing " + name)
+		s, _ := jwk[name].(string)
+		if s == "" {
+			return errNotJWK
+		}
+		if _, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(s, "=")); err != nil && name != "crv" {
+			return errNotJWK
 		}
 	}
 	return nil

@@ -205,6 +205,7 @@ func (r *replay) write(e *referencetest.Exchange, def, parent *entity.Def, owner
 		return
 	}
 	out, err := s.Process(in, op, stored)
+	err = r.kinds.Explain(def, in, err)
 	var recorded struct {
 		Code    int
 		Message string

@@ -59,7 +59,7 @@ func compileMatch(path string, r *record, at []string, match Field) *field {
 	base := Field{Type: Any}
 	if f := r.find(at); f != nil {
 		base = *f.Field
-		base.Required, base.Default, base.Check = base.Required && !match.Required, nil, nil
+		base.Required, base.Default = base.Required && !match.Required, nil
 	}
 	merged := overlay(base, match)
 	merged.Default = nil
@@ -127,9 +127,11 @@ func (c *check) count(o Object) int {
 	return n
 }
 
+// anyWrong looks at the fields of the record itself. What is wrong further below does not
+// keep a check from running, as in Kong, unless it is code, which could not stand it.
 func (c *check) anyWrong(why Object) bool {
 	for _, p := range c.paths {
-		if why[p[0]] != nil {
+		if why[p[0]] != nil && (len(p) == 1 || c.Func != nil) {
 			return true
 		}
 	}

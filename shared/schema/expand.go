@@ -7,8 +7,8 @@ import (
 )
 
 // expand replaces shorthands by what they stand for, here and in the records below.
-// in is copied when something changes. What is wrong with a shorthand is answered
-// alone, under its own name, as in Kong.
+// in is copied when something changes. What is wrong with the shorthands of one record is
+// answered alone, under their own names, as in Kong.
 func (r *record) expand(in Object) (Object, error) {
 	out, copied := in, false
 	change := func() {
@@ -16,14 +16,23 @@ func (r *record) expand(in Object) (Object, error) {
 			out, copied = maps.Clone(in), true
 		}
 	}
+	var wrong *Violation
 	for i := range r.shorthands {
 		s := &r.shorthands[i]
-		if v, given := in[s.field.Name]; given {
-			change()
-			if err := s.expand(v, out); err != nil {
-				return nil, err
-			}
+		v, given := in[s.field.Name]
+		if !given {
+			continue
 		}
+		change()
+		if err := s.expand(v, out); err != nil {
+			if wrong == nil {
+				wrong = &Violation{Fields: Object{}}
+			}
+			maps.Copy(wrong.Fields, asViolation(err).Fields)
+		}
+	}
+	if wrong != nil {
+		return nil, wrong
 	}
 	for _, f := range r.nested {
 		below, ok := out[f.Name].(Object)

@@ -15,9 +15,7 @@ import (
 func (s *Schema) DecodeForm(pairs []Pair, stored Object) (Object, error) {
 	root := &formNode{}
 	for _, p := range pairs {
-		if err := root.add(p); err != nil {
-			return nil, err
-		}
+		root.add(p)
 	}
 	if err := root.conflict(""); err != nil {
 		return nil, err
@@ -52,10 +50,10 @@ type formNode struct {
 	fields map[string]*formNode // name.key=a, name[key]=a
 }
 
-func (n *formNode) add(p Pair) error {
+func (n *formNode) add(p Pair) {
 	parts, list := formParts(p.Name)
 	if parts == nil {
-		return Violate(p.Name, "malformed field name")
+		parts = []string{p.Name} // a field of that name, which is unknown
 	}
 	for _, part := range parts {
 		if n.fields == nil {
@@ -73,7 +71,6 @@ func (n *formNode) add(p Pair) error {
 	} else {
 		n.values = append(n.values, p.Value)
 	}
-	return nil
 }
 
 // conflict finds a name that is given both as a value and as a table.

@@ -44,6 +44,9 @@ func (s *Schema) Process(in Object, op Op, stored Object) (Object, error) {
 	if stays {
 		op = Declare
 	}
+	if op == Update {
+		stored = s.changed(sub, stored)
+	}
 	if in, err = r.expand(in); err != nil {
 		return nil, err
 	}
@@ -84,6 +87,19 @@ func (s *Schema) Process(in Object, op Op, stored Object) (Object, error) {
 		}
 	}
 	return out, nil
+}
+
+// changed completes what is stored with nulls when another subschema refines it from now
+// on: each field that only the one before knows is named, set or not.
+func (s *Schema) changed(sub *Schema, stored Object) Object {
+	if sub == nil || stored == nil {
+		return stored
+	}
+	r, before, err := s.pick(stored, Select, nil)
+	if err != nil || before == sub {
+		return stored
+	}
+	return r.read(stored, false)
 }
 
 // pick returns the record to check with, refined by the subschema that the object

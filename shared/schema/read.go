@@ -12,7 +12,7 @@ func (s *Schema) Read(stored Object) Object {
 		// The plugin or vault that refines it is gone: show what there is.
 		r = s.load().plain
 	}
-	out := r.read(stored)
+	out := r.read(stored, true)
 	if s.TTL {
 		out["ttl"] = nil
 		if at, ok := Expiry(stored); ok {
@@ -22,7 +22,7 @@ func (s *Schema) Read(stored Object) Object {
 	return out
 }
 
-func (r *record) read(stored Object) Object {
+func (r *record) read(stored Object, shorthands bool) Object {
 	out := make(Object, len(r.fields)+len(r.shorthands))
 	for _, f := range r.fields {
 		if f.Hidden {
@@ -38,11 +38,12 @@ func (r *record) read(stored Object) Object {
 		case f.hasDefault:
 			v = cloneValue(f.def)
 		}
-		out[f.Name] = f.read(v)
+		out[f.Name] = f.read(v, shorthands)
 	}
 	for i := range r.shorthands {
 		s := &r.shorthands[i]
 		switch {
+		case !shorthands:
 		case s.Translate != nil:
 			out[s.field.Name] = s.Translate(out)
 		case s.path != nil:
@@ -53,16 +54,16 @@ func (r *record) read(stored Object) Object {
 }
 
 // read completes the records inside a value.
-func (f *field) read(v any) any {
+func (f *field) read(v any, shorthands bool) any {
 	switch v := v.(type) {
 	case Object:
 		switch {
 		case f.record != nil:
-			return f.record.read(v)
+			return f.record.read(v, shorthands)
 		case f.values != nil && f.values.record != nil:
 			out := make(Object, len(v))
 			for k, e := range v {
-				out[k] = f.values.read(e)
+				out[k] = f.values.read(e, shorthands)
 			}
 			return out
 		}
@@ -70,10 +71,31 @@ func (f *field) read(v any) any {
 		if f.elements != nil && f.elements.record != nil {
 			out := make([]any, len(v))
 			for i, e := range v {
-				out[i] = f.elements.read(e)
+				out[i] = f.elements.read(e, shorthands)
 			}
 			return out
 		}
 	}
 	return v
+}
+
+// Partial checks a few fields of an entity by themselves, such as those by which a foreign
+// field tries to name it, and returns what is wrong by field, nil when nothing is.
+func (s *Schema) Partial(in Object) Object {
+	r := s.load().plain
+	var why Object
+	for name, v := range in {
+		var message any = msgUnknown
+		if f := r.index[name]; f != nil {
+			_, message = f.process(v, &context{op: Insert})
+		}
+		if message == nil {
+			continue
+		}
+		if why == nil {
+			why = Object{}
+		}
+		why[name] = message
+	}
+	return why
 }

@@ -3,6 +3,7 @@ package schema
 import (
 	"math"
 	"sort"
+	"strconv"
 )
 
 // process checks one value and returns it in its final form. why is nil, a
@@ -82,14 +83,14 @@ func (f *field) list(v any, c *context) (any, any) {
 	if !ok {
 		return nil, typeMessage(f.Type)
 	}
+	if f.Type == Set {
+		in = distinct(in)
+	}
 	out := make([]any, 0, len(in))
 	var whys []any
 	for _, e := range in {
 		raw := e
 		e, why := f.elements.process(e, c)
-		if f.Type == Set && why == nil && contains(out, e) {
-			continue
-		}
 		if e == nil {
 			e = raw
 		}
@@ -105,6 +106,23 @@ func (f *field) list(v any, c *context) (any, any) {
 		return out, whys
 	}
 	return out, nil
+}
+
+// distinct leaves out what a set holds already, before its elements are checked. Records
+// never equal each other, as tables of Lua.
+func distinct(in []any) []any {
+	out := make([]any, 0, len(in))
+	for _, e := range in {
+		switch e.(type) {
+		case Object, []any:
+		default:
+			if contains(out, e) {
+				continue
+			}
+		}
+		out = append(out, e)
+	}
+	return out
 }
 
 // asList takes an empty object for an empty list, as JSON from Lua has it.
@@ -168,9 +186,17 @@ func (f *field) table(v any, c *context) (any, any) {
 
 func (f *field) sub(v any, c *context) (any, any) {
 	in, ok := v.(Object)
+	if f.record == nil && !f.Abstract {
+		return nil, msgAbstract
+	}
 	if !ok {
-		if list, ok := v.([]any); !ok || len(list) > 0 {
+		list, ok := v.([]any)
+		if !ok {
 			return nil, typeMessage(Record)
+		}
+		if in = asRecord(list); len(in) > 0 && f.record != nil {
+			_, why := f.record.process(in, &context{op: c.op, now: c.now})
+			return nil, withNumbers(why, len(list))
 		}
 	}
 	if f.record == nil {
@@ -184,19 +210,38 @@ func (f *field) sub(v any, c *context) (any, any) {
 	return out, nil
 }
 
-// reference checks {"id": uuid}. Other members beside an id are ignored.
+// asRecord makes a record of a list, as Lua takes one for a table whose keys are numbers.
+func asRecord(list []any) Object {
+	out := make(Object, len(list))
+	for i, e := range list {
+		out[strconv.Itoa(i+1)] = e
+	}
+	return out
+}
+
+// withNumbers gives what is wrong with a list that was given for a record the form of a
+// list again, unless names are among it.
+func withNumbers(why Object, n int) any {
+	if len(why) != n {
+		return why
+	}
+	out := make([]any, n)
+	for i := range out {
+		message, ok := why[strconv.Itoa(i+1)]
+		if !ok {
+			return why
+		}
+		out[i] = message
+	}
+	return out
+}
+
+// reference checks {"id": uuid}. Other members are ignored; see Partial.
 func reference(v any) (any, any) {
 	in, _ := v.(Object)
 	id, given := in["id"]
 	if !given {
-		if len(in) == 0 {
-			return nil, Object{"id": msgMissingPK}
-		}
-		why := Object{}
-		for name := range in {
-			why[name] = msgUnknown
-		}
-		return nil, why
+		return nil, Object{"id": msgMissingPK}
 	}
 	switch s, ok := id.(string); {
 	case id == nil:

@@ -157,6 +157,13 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, t *table) {
 	a.requests.Add(1)
 	answer := a.answer(w, r, t)
 	h := w.Header()
+	if !r.Close && r.ProtoMajor == 1 {
+		h.Set("Connection", "keep-alive") // said although HTTP/1.1 implies it, as Kong does
+	}
+	if answer.bare {
+		answer.write(w, false)
+		return
+	}
 	h.Set("Access-Control-Allow-Origin", a.origin(r.Header.Get("Origin")))
 	h.Set("Access-Control-Allow-Credentials", "true")
 	if !a.o.HideLatency {
@@ -190,7 +197,9 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, t *table) (out answ
 		}
 	}()
 	if r.Method == http.MethodTrace {
-		return page(http.StatusMethodNotAllowed, "Not Allowed")
+		m := page(http.StatusMethodNotAllowed, "Not Allowed")
+		m.bare, m.header = true, [][2]string{{"Connection", "close"}}
+		return m
 	}
 	e, values, found := t.find(r.URL.EscapedPath())
 	if !found {
@@ -204,9 +213,12 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, t *table) (out answ
 	case r.Method == http.MethodHead && e.methods[http.MethodGet] != nil:
 		handle = e.methods[http.MethodGet]
 	default:
-		m := message(http.StatusMethodNotAllowed, "Method not allowed")
+		m := message(http.StatusMethodNotAllowed, notAllowed)
 		m.header = [][2]string{{"Allow", e.allow}}
 		return m
+	}
+	if tooMany(r.URL.RawQuery) {
+		return message(http.StatusBadRequest, tooManyArguments)
 	}
 	c := &call{api: a, w: w, r: r, ctx: r.Context(), values: values}
 	if err := c.checkType(); err != nil {

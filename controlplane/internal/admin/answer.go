@@ -17,6 +17,7 @@ const (
 	typeJSON   = "application/json; charset=utf-8"
 	unexpected = "An unexpected error occurred"
 	cannotRead = "Cannot parse JSON body"
+	notAllowed = "Method not allowed"
 )
 
 // answer is what a request is answered with.
@@ -25,6 +26,9 @@ type answer struct {
 	// body is encoded as JSON; nil sends none. A text goes out as it is.
 	body   any
 	header [][2]string
+	// bare answers have no headers of the API's: Kong's server gives them before its API
+	// sees the request.
+	bare bool
 }
 
 // text is a body that is no JSON.

@@ -20,8 +20,21 @@ const (
 // yamlTypes are those that /config takes besides.
 var yamlTypes = []string{"text/yaml", "application/yaml", "text/x-yaml", "application/x-yaml"}
 
-// mostParts bounds the fields of a multipart form.
-const mostParts = 10000
+// mostArguments bounds the fields of a form or query, as in Kong.
+const mostArguments = 1000
+
+const tooManyArguments = "Too many arguments"
+
+// tooMany counts what a form or query gives.
+func tooMany(encoded string) bool {
+	n := 0
+	for part := range strings.SplitSeq(encoded, "&") {
+		if part != "" {
+			n++
+		}
+	}
+	return n > mostArguments
+}
 
 // media returns the media type of the body, "" for none, and its parameters.
 func (c *call) media() (string, map[string]string) {
@@ -78,6 +91,9 @@ func (c *call) decode(s *schema.Schema, stored schema.Object) (schema.Object, er
 		}
 		return in, nil
 	case mediaForm:
+		if tooMany(string(body)) {
+			return nil, refuse(http.StatusBadRequest, tooManyArguments)
+		}
 		return s.DecodeForm(schema.ParseForm(string(body)), stored) //nolint:wrapcheck // a violation
 	case mediaMultipart:
 		pairs, err := multipartPairs(string(body), params["boundary"])
@@ -107,7 +123,7 @@ func multipartPairs(body, boundary string) ([]schema.Pair, error) {
 		if errors.Is(err, io.EOF) && (body == "" || strings.Contains(body, "--"+boundary+"--")) {
 			return pairs, nil
 		}
-		if err != nil || len(pairs) == mostParts {
+		if err != nil || len(pairs) == mostArguments {
 			return nil, refuse(http.StatusBadRequest, "Cannot parse multipart body")
 		}
 		value, err := io.ReadAll(part)

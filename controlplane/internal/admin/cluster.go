@@ -21,7 +21,7 @@ func (a *API) addCluster() {
 	a.table.get("/clustering/status", a.clusterStatus)
 	a.table.get("/upstreams/{upstreams}/health", a.upstreamHealth)
 	for _, state := range []string{"healthy", "unhealthy"} {
-		mark := map[string]handler{http.MethodPut: a.mark(state == "healthy"), http.MethodPost: a.mark(state == "healthy")}
+		mark := map[string]handler{http.MethodPut: a.mark(state == "healthy")}
 		a.table.add("/upstreams/{upstreams}/targets/{targets}/"+state, mark)
 		a.table.add("/upstreams/{upstreams}/targets/{targets}/{address}/"+state, mark)
 	}
@@ -47,7 +47,7 @@ func (a *API) dataPlanes(c *call) (answer, error) {
 		rows, p.Next = rows[:size], strconv.Itoa(start+size)
 	}
 	p.Entities = rows
-	return ok(pageBody(c, p, query))
+	return ok(pageBody(c, p, query, true))
 }
 
 // clusterStatus is the older form of the list of data planes: by id.
@@ -61,7 +61,7 @@ func (a *API) clusterStatus(*call) (answer, error) {
 		}
 		out[id] = short
 	}
-	return ok(out)
+	return answer{status: http.StatusOK, body: out, header: [][2]string{{"Deprecation", "true"}}}, nil
 }
 
 // TargetBalancer is the target of commands about the targets of upstreams, and
@@ -167,7 +167,7 @@ func (a *API) upstreamHealth(c *call) (answer, error) {
 		target["health"] = h.Health
 		target["data"] = targetData(target, h)
 	}
-	body := pageBody(c, page, query)
+	body := pageBody(c, page, query, false)
 	body["node_id"] = a.o.NodeID
 	return ok(body)
 }

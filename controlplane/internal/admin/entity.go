@@ -4,6 +4,8 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/google/uuid"
+
 	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/shared/entity"
@@ -80,6 +82,9 @@ func change(c *call, def *entity.Def, key catalog.Key, scope catalog.Scope, stor
 }
 
 func (k kind) upsert(c *call) (answer, error) {
+	if k.def.Kind() == kindTargets {
+		return k.update(c) // Kong makes no target by PUT, and changes one as by PATCH
+	}
 	key, scope, err := k.place(c)
 	if err != nil {
 		return answer{}, err
@@ -118,7 +123,7 @@ func (k kind) remove(c *call) (answer, error) {
 }
 
 // view is the entity that a foreign field of an item refers to, as in
-// /routes/{routes}/service. Deleting it there would surprise, and is not possible.
+// /routes/{routes}/service.
 type view struct {
 	def    *entity.Def
 	field  string
@@ -126,7 +131,7 @@ type view struct {
 }
 
 func (v view) methods() map[string]handler {
-	return map[string]handler{http.MethodGet: v.get, http.MethodPatch: v.update, http.MethodPut: v.upsert}
+	return map[string]handler{http.MethodGet: v.get, http.MethodPatch: v.update, http.MethodPut: v.upsert, http.MethodDelete: v.remove}
 }
 
 // key returns the id that the item refers to.
@@ -135,8 +140,7 @@ func (v view) key(c *call) (catalog.Key, error) {
 	if err != nil {
 		return catalog.Key{}, err
 	}
-	ref, _ := o[v.field].(schema.Object)
-	id, _ := ref["id"].(string)
+	id := refID(o, v.field)
 	if id == "" {
 		return catalog.Key{}, errNotFound
 	}
@@ -167,10 +171,42 @@ func (v view) update(c *call) (answer, error) {
 	return change(c, v.target, key, catalog.Scope{}, stored)
 }
 
+// upsert replaces what the item refers to. When that is nothing it makes one, to which
+// the item refers from then on.
 func (v view) upsert(c *call) (answer, error) {
-	key, err := v.key(c)
+	item, err := c.find(v.def, c.values[0])
 	if err != nil {
 		return answer{}, err
 	}
-	return replace(c, kind{def: v.target}, key, catalog.Scope{})
+	if id := refID(item, v.field); id != "" {
+		return replace(c, kind{def: v.target}, catalog.Key{ID: id}, catalog.Scope{})
+	}
+	made := catalog.Key{ID: uuid.NewString()}
+	out, err := replace(c, kind{def: v.target}, made, catalog.Scope{})
+	if err != nil {
+		return answer{}, err
+	}
+	id, _ := item["id"].(string)
+	w, err := c.api.o.Catalog.Update(c.ctx, v.def, catalog.Key{ID: id}, catalog.Scope{}, schema.Object{v.field: schema.Object{"id": made.ID}})
+	if err != nil {
+		return answer{}, err
+	}
+	return c.wrote(w.Position, answer{status: out.status, body: out.body})
+}
+
+// remove always refuses: what is deleted here would surprise.
+func (v view) remove(c *call) (answer, error) {
+	if _, err := v.key(c); err != nil {
+		return answer{}, err
+	}
+	m := message(http.StatusMethodNotAllowed, notAllowed)
+	m.header = [][2]string{{"Allow", "GET, HEAD, OPTIONS, PATCH, PUT"}}
+	return m, nil
+}
+
+// refID returns the id that a foreign field refers to, "" for none.
+func refID(o schema.Object, field string) string {
+	ref, _ := o[field].(schema.Object)
+	id, _ := ref["id"].(string)
+	return id
 }

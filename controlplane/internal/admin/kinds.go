@@ -15,6 +15,8 @@ type kind struct {
 	def    *entity.Def
 	parent *entity.Def
 	field  string
+	// all lists in the order of ids also what is otherwise listed by age.
+	all bool
 }
 
 // Kinds that the Admin API treats in an own way.
@@ -79,7 +81,9 @@ func (a *API) addBelow(k kind) {
 	a.table.add(path, k.collection())
 	a.table.add(path+item(k.def), k.item())
 	if k.def.Kind() == kindTargets {
-		a.table.get(path+"/all", k.list)
+		all := k
+		all.all = true
+		a.table.get(path+"/all", all.list)
 	}
 }
 

@@ -26,22 +26,33 @@ func (k kind) list(c *call) (answer, error) {
 		return answer{}, err
 	}
 	query := c.r.URL.Query()
-	if field := lookups[k.def.Kind()]; field != "" && k.parent == nil && query.Get(field) != "" {
+	if field := lookups[k.def.Kind()]; field != "" && k.parent == nil && query.Has(field) {
+		if query.Get(field) == "" {
+			return answer{}, refuse(http.StatusBadRequest, field+" must be an unempty string")
+		}
 		return findOne(c, k.def, field, query.Get(field))
 	}
-	o := catalog.ListOptions{Scope: scope}
+	o := catalog.ListOptions{Scope: scope, NameContains: query.Get(nameContains)}
 	if o.Size, o.Offset, err = paging(query); err != nil {
 		return answer{}, err
 	}
 	if o.Tags, o.AnyTag, err = tags(query); err != nil {
 		return answer{}, err
 	}
+	if k.parent != nil {
+		o.Tags = nil // Kong reads tags below a parent, and lists everything
+		o.Newest = k.def.Kind() == kindTargets && !k.all
+	}
 	p, err := c.api.o.Catalog.List(c.ctx, k.def, o)
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(pageBody(c, p, query))
+	return ok(pageBody(c, p, query, k.parent == nil))
 }
+
+// nameContains is the query by which lists are asked for entities with a part of a name.
+// Kong and its clients have nothing of that name.
+const nameContains = "name_contains"
 
 // findOne answers a list of the one entity with a value, or of none.
 func findOne(c *call, def *entity.Def, field, value string) (answer, error) {
@@ -98,13 +109,33 @@ func tags(query url.Values) (list []string, either bool, err error) {
 	if either = strings.Contains(filter, "/"); either {
 		separator = "/"
 	}
-	switch {
-	case filter == "":
+	if filter == "" {
 		return nil, false, invalidTags("cannot be null")
-	case either && strings.Contains(filter, ","):
-		return nil, false, invalidTags("invalid filter syntax")
 	}
-	return strings.Split(filter, separator), either, nil
+	list = strings.Split(filter, separator)
+	for i, tag := range list {
+		// The last one may be empty: no entity has such a tag.
+		if !isTag(tag) || tag == "" && (i == 0 || i < len(list)-1) {
+			return nil, false, invalidTags("invalid filter syntax")
+		}
+	}
+	if len(list) > mostTags {
+		return nil, false, invalidTags("cannot query more than " + strconv.Itoa(mostTags) + " tags")
+	}
+	return list, either, nil
+}
+
+// mostTags is how many tags a list can be asked for, as in Kong.
+const mostTags = 5
+
+// isTag tells whether all bytes may be those of a tag.
+func isTag(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == ',' || c == '/' || c == 0x7f || c > 0xf4 {
+			return false
+		}
+	}
+	return true
 }
 
 func invalidTags(why string) error {
@@ -114,22 +145,26 @@ func invalidTags(why string) error {
 	}
 }
 
-// pageBody is the body of a page; next leads to the one after it.
-func pageBody(c *call, p catalog.Page, query url.Values) schema.Object {
+// pageBody is the body of a page; next leads to the one after it. Below a parent Kong
+// leaves the size out of it.
+func pageBody(c *call, p catalog.Page, query url.Values, top bool) schema.Object {
 	list := make([]any, len(p.Entities))
 	for i, o := range p.Entities {
 		list[i] = o
 	}
 	out := schema.Object{"data": list, "next": nil}
 	if p.Next != "" {
-		again := url.Values{"offset": {p.Next}}
-		for _, name := range []string{"size", "tags", "tags[]"} {
-			if query.Has(name) {
-				again[name] = query[name]
+		next := c.path() + "?offset=" + url.QueryEscape(p.Next)
+		for _, name := range []string{"tags", "size", nameContains} {
+			value := query.Get(name)
+			if name == "tags" && value == "" {
+				value = strings.Join(query["tags[]"], ",")
+			}
+			if value != "" && (top || name == nameContains) {
+				next += "&" + name + "=" + strings.ReplaceAll(url.QueryEscape(value), "+", "%20")
 			}
 		}
-		out["offset"] = p.Next
-		out["next"] = c.path() + "?" + again.Encode()
+		out["offset"], out["next"] = p.Next, next
 	}
 	return out
 }
@@ -154,7 +189,7 @@ func (a *API) addTags(def *entity.Def) {
 		if err != nil {
 			return answer{}, err
 		}
-		return ok(pageBody(c, p, query))
+		return ok(pageBody(c, p, query, tag == ""))
 	}
 	a.table.add(top, map[string]handler{http.MethodGet: list, http.MethodPost: readOnly})
 	a.table.add(top+item(def), map[string]handler{

@@ -2,7 +2,12 @@ package admin
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/sluice-gateway/sluice/shared/schema"
@@ -52,24 +57,17 @@ func (a *API) setLevel(c *call, everywhere bool) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	timeout := defaultLevelTime
-	seconds, given := in["timeout"], in["timeout"] != nil
-	if given {
-		var n float64
-		switch v := seconds.(type) {
-		case int64:
-			n = float64(v)
-		case float64:
-			n = v
-		default:
-			n = -1
-		}
-		if n < 0 || n > longestLevelTime.Seconds() {
-			return answer{}, refuse(http.StatusBadRequest, "timeout must be a number of seconds from 0 to 86400")
-		}
-		timeout = time.Duration(n * float64(time.Second))
-	}
 	level := c.values[0]
+	if !slices.Contains(levels, level) {
+		return answer{}, refuse(http.StatusBadRequest, "unknown log level: "+level)
+	}
+	timeout, err := levelTime(in, c.r.URL.Query())
+	if err != nil {
+		return answer{}, err
+	}
+	if a.o.LogLevel.Get() == level && !everywhere {
+		return message(http.StatusOK, "log level is already "+level), nil
+	}
 	if err := a.changeLevel(level, timeout); err != nil {
 		return answer{}, refuse(http.StatusBadRequest, "unknown log level: "+level)
 	}
@@ -88,6 +86,28 @@ func (a *API) setLevel(c *call, everywhere bool) (answer, error) {
 		}
 	}
 	return ok(body)
+}
+
+// levels are the names that Kong knows.
+var levels = []string{"debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"}
+
+// levelTime reads for how many seconds a level is asked for, in the body or the query.
+// What is no number stands for the default.
+func levelTime(in schema.Object, query url.Values) (time.Duration, error) {
+	given := in["timeout"]
+	if given == nil && query.Has("timeout") {
+		given = query.Get("timeout")
+	}
+	seconds, err := strconv.ParseFloat(fmt.Sprint(given), 64)
+	switch {
+	case given == nil || err != nil || math.IsNaN(seconds):
+		return defaultLevelTime, nil
+	case seconds < 0:
+		return 0, refuse(http.StatusBadRequest, "timeout must be greater than or equal to 0")
+	case seconds > longestLevelTime.Seconds():
+		return 0, refuse(http.StatusBadRequest, "timeout must be at most 86400")
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
 }
 
 // changeLevel sets a level. After the timeout, unless it is 0, the one before any

@@ -213,7 +213,7 @@ func timers(*call) (answer, error) {
 		"worker": schema.Object{"id": 0, "count": 1},
 		"stats": schema.Object{
 			"flamegraph": schema.Object{"running": "", "pending": "", "elapsed_time": ""},
-			"sys":        schema.Object{"running": running, "pending": 0, "waiting": 0, "total": running},
+			"sys":        schema.Object{"running": running, "pending": 0, "waiting": 0, "total": running, "runs": 0},
 			"timers":     schema.Object{},
 		},
 	})

@@ -155,8 +155,10 @@ func TestLogLevel(t *testing.T) {
 	json := headers{"Content-Type": "application/json"}
 	s.do("GET", "/debug/node/log-level", nil, "").is(200).says("log level: notice")
 	s.do("PUT", "/debug/node/log-level/nope", nil, "").is(400).says("unknown log level: nope")
-	s.do("PUT", "/debug/node/log-level/debug", json, `{"timeout":"x"}`).is(400).says("timeout must be a number of seconds")
-	s.do("PUT", "/debug/node/log-level/debug", json, `{"timeout":-1}`).is(400)
+	s.do("PUT", "/debug/node/log-level/notice", nil, "").is(200).says("log level is already notice")
+	s.do("PUT", "/debug/node/log-level/debug", json, `{"timeout":-1}`).is(400).says("timeout must be greater than or equal to 0")
+	s.do("PUT", "/debug/node/log-level/debug?timeout=90000", nil, "").is(400).says("timeout must be at most 86400")
+	s.do("PUT", "/debug/node/log-level/nope", json, `{"timeout":-1}`).is(400).says("unknown log level: nope")
 	s.do("PUT", "/debug/node/log-level/debug", nil, "").is(200).says("log level changed")
 	if got := l.Get(); got != "debug" {
 		t.Fatalf("level is %s", got)

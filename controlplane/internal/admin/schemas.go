@@ -27,7 +27,7 @@ func (a *API) addSchemas() {
 	a.addRefined("plugins", "plugin")
 	a.addRefined("vaults", "vault")
 	a.table.get("/schemas/filters/{name}", func(c *call) (answer, error) {
-		return message(http.StatusNotFound, "No filter named '"+c.values[0]+"'"), nil
+		return message(http.StatusNotFound, "Filter '"+c.values[0]+"' not found"), nil
 	})
 	a.table.get("/plugins/schema/{name}", func(c *call) (answer, error) {
 		s, found := a.o.Plugins.Schema(c.values[0])

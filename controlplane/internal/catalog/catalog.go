@@ -25,6 +25,10 @@ type Key struct {
 	// a target of an upstream, a group of a consumer. For certificates it is the name
 	// of one of their snis.
 	Value string
+	// If is a precondition of a write, nil for none. It is asked in the transaction of
+	// the write, with the entity as an answer shows it or nil when there is none; its error
+	// ends the write.
+	If func(now schema.Object) error
 }
 
 // Scope limits an operation to the entities whose foreign field refers to a parent,
@@ -49,6 +53,10 @@ type ListOptions struct {
 	Tags   []string
 	// AnyTag makes Tags alternatives.
 	AnyTag bool
+	// NameContains is a part of the name, in any case of letters; "" allows every name.
+	NameContains string
+	// Newest lists a scope in the order of age, the youngest first, instead of ids.
+	Newest bool
 }
 
 // Written is the result of a write.

@@ -19,7 +19,7 @@ func (c *Catalog) Delete(ctx context.Context, def *entity.Def, key Key, scope Sc
 		o, err := c.find(tx, k, key, scope)
 		if errors.Is(err, ErrNotFound) {
 			if scope.Field == "" {
-				return nil
+				return key.allows(nil)
 			}
 			return ErrNotFound
 		}
@@ -27,6 +27,9 @@ func (c *Catalog) Delete(ctx context.Context, def *entity.Def, key Key, scope Sc
 			return err
 		}
 		if w.Before, err = c.show(tx, k, o); err != nil {
+			return err
+		}
+		if err := key.allows(w.Before); err != nil {
 			return err
 		}
 		return c.remove(tx, k, k.id(o))

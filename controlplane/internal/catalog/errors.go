@@ -17,6 +17,7 @@ type Code int
 
 // Codes of errors that are not schema violations.
 const (
+	CodeInvalidPrimaryKey   Code = 1
 	CodeSchemaViolation     Code = 2
 	CodePrimaryKeyViolation Code = 3
 	CodeForeignKeyViolation Code = 4
@@ -24,6 +25,7 @@ const (
 	CodeNotFound            Code = 6
 	CodeInvalidOffset       Code = 7
 	CodeInvalidSize         Code = 9
+	CodeInvalidUnique       Code = 10
 	CodeInvalidOptions      Code = 11
 	CodeUnsupported         Code = 12
 	CodeForeignUnresolved   Code = 13

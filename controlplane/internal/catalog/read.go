@@ -75,6 +75,9 @@ func (c *Catalog) resolve(tx store.Tx, k *kind, key Key, scope Scope) (string, e
 	if key.ID != "" {
 		return key.ID, nil
 	}
+	if err := c.checkKey(k, key, scope); err != nil {
+		return "", err
+	}
 	endpoint := k.schema.EndpointKey
 	if besides := k.besides(scope.Field); besides != "" {
 		tuple, err := k.tupleKey(schema.Object{scope.Field: schema.Object{"id": scope.ParentID}, besides: key.Value})
@@ -222,6 +225,17 @@ func (c *Catalog) List(_ context.Context, def *entity.Def, o ListOptions) (page 
 	if err != nil {
 		return page, err
 	}
+	if o.NameContains != "" && k.named() == nil {
+		why := "cannot be used with '" + k.name + "'"
+		return page, &Error{CodeInvalidOptions, "invalid options", "invalid option (name_contains: " + why + ")", schema.Object{"name_contains": why}}
+	}
+	if o.Newest {
+		err = c.o.Store.View(func(tx store.Tx) error {
+			page, err = c.newest(tx, k, &o, size)
+			return err
+		})
+		return page, err
+	}
 	after := ""
 	if o.Offset != "" {
 		parts, err := parseOffset(o.Offset)
@@ -242,7 +256,7 @@ func (c *Catalog) List(_ context.Context, def *entity.Def, o ListOptions) (page 
 				if err != nil {
 					return err
 				}
-				if c.ended(k, stored) || !o.matches(stored) {
+				if c.ended(k, stored) || !k.matches(&o, stored) {
 					after = id
 					continue
 				}
@@ -280,12 +294,18 @@ func (k *kind) ids(tx store.Tx, o *ListOptions, after string, limit int) ([]stri
 		err := tx.Scan(tagIndex(k.name), indexKey(defaultWorkspace, o.Tags[0]), after, limit, take)
 		return ids, err
 	}
+	if o.NameContains != "" {
+		return k.idsContaining(tx, o.NameContains, after, limit)
+	}
 	err := tx.List(k.name, after, limit, func(id string, _ []byte) bool { return take(id) })
 	return ids, err
 }
 
-// matches looks at scope and tags.
-func (o *ListOptions) matches(e schema.Object) bool {
+// matches looks at scope, name and tags.
+func (k *kind) matches(o *ListOptions, e schema.Object) bool {
+	if o.NameContains != "" && !k.nameContains(e, o.NameContains) {
+		return false
+	}
 	if o.Scope.Field != "" && refID(e, o.Scope.Field) != o.Scope.ParentID {
 		return false
 	}

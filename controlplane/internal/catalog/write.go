@@ -32,7 +32,7 @@ func (c *Catalog) Insert(ctx context.Context, def *entity.Def, in schema.Object)
 func (c *Catalog) insert(tx store.WriteTx, k *kind, in schema.Object) (schema.Object, error) {
 	o, err := k.schema.Process(in, schema.Insert, nil)
 	if err != nil {
-		return nil, err
+		return nil, c.o.Kinds.Explain(k.def, in, err)
 	}
 	if _, err := tx.Get(k.name, k.id(o)); !errors.Is(err, store.ErrNotFound) {
 		if err == nil {
@@ -57,13 +57,16 @@ func (c *Catalog) Update(ctx context.Context, def *entity.Def, key Key, scope Sc
 		if w.Before, err = c.show(tx, k, stored); err != nil {
 			return err
 		}
+		if err := key.allows(w.Before); err != nil {
+			return err
+		}
 		in, err := c.references(tx, k, in)
 		if err != nil {
 			return err
 		}
 		o, err := k.schema.Process(in, schema.Update, stored)
 		if err != nil {
-			return err
+			return c.o.Kinds.Explain(k.def, in, err)
 		}
 		o[k.pk] = k.id(stored)
 		w.Entity, err = c.write(tx, k, o, in)
@@ -83,19 +86,22 @@ func (c *Catalog) Upsert(ctx context.Context, def *entity.Def, key Key, scope Sc
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		in, err := c.references(tx, k, in)
-		if err != nil {
-			return err
-		}
-		k.place(in, key, scope, stored)
 		if stored != nil {
 			if w.Before, err = c.show(tx, k, stored); err != nil {
 				return err
 			}
 		}
-		o, err := k.schema.Process(in, schema.Upsert, stored)
+		if err := key.allows(w.Before); err != nil {
+			return err
+		}
+		in, err := c.references(tx, k, in)
 		if err != nil {
 			return err
+		}
+		k.place(in, key, scope, stored)
+		o, err := k.schema.Process(in, schema.Upsert, stored)
+		if err != nil {
+			return c.o.Kinds.Explain(k.def, in, err)
 		}
 		w.Entity, err = c.write(tx, k, o, in)
 		return err
@@ -134,8 +140,11 @@ func (c *Catalog) Validate(def *entity.Def, in schema.Object) error {
 		return err
 	}
 	o, err := k.schema.Process(in, schema.Insert, nil)
+	if err == nil && k.schema.TTL && in["ttl"] != nil {
+		return schema.Violate("ttl", "unknown field") // it is no field, but an option of a write
+	}
 	if err != nil {
-		return err
+		return c.o.Kinds.Explain(def, in, err)
 	}
 	return c.check(k, o)
 }
@@ -157,18 +166,21 @@ func (c *Catalog) check(k *kind, o schema.Object) error {
 // references returns a copy of in, in which references by another unique value, such as
 // {"name": "x"}, lead to ids.
 func (c *Catalog) references(tx store.Tx, k *kind, in schema.Object) (schema.Object, error) {
+	if err := checkTTL(k, in); err != nil {
+		return nil, err
+	}
 	out := schema.Clone(in)
 	var missing unresolved
 	for _, r := range k.foreign {
 		ref, ok := out[r.field].(schema.Object)
-		if !ok || ref["id"] != nil {
+		if id, _ := ref["id"].(string); !ok || isUUID(id) {
 			continue
 		}
 		for i := range r.target.uniques {
 			u := &r.target.uniques[i]
 			value, ok := ref[u.name].(string)
-			if !ok {
-				continue
+			if !ok || r.target.schema.Partial(schema.Object{u.name: value}) != nil {
+				continue // the schema says what is wrong with it
 			}
 			id, err := c.lookup(tx, r.target, u.name, value)
 			if errors.Is(err, ErrNotFound) {
