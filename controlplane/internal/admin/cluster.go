@@ -4,10 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
 	"github.com/sluice-gateway/sluice/shared/entity"
@@ -64,34 +62,6 @@ func (a *API) clusterStatus(*call) (answer, error) {
 	return answer{status: http.StatusOK, body: out, header: [][2]string{{"Deprecation", "true"}}}, nil
 }
 
-// TargetBalancer is the target of commands about the targets of upstreams, and
-// CommandHealth asks for the health of an upstream's targets. Its arguments are
-// HealthArguments, its result is a map from the id of a target to a TargetHealth.
-const (
-	TargetBalancer = "balancer"
-	CommandHealth  = "health"
-)
-
-// HealthArguments are those of CommandHealth.
-type HealthArguments struct {
-	Upstream string `json:"upstream"`
-}
-
-// TargetHealth is how one node sees a target.
-type TargetHealth struct {
-	// Health is HEALTHY, UNHEALTHY, DNS_ERROR or HEALTHCHECKS_OFF.
-	Health    string          `json:"health"`
-	Addresses []AddressHealth `json:"addresses"`
-}
-
-// AddressHealth is how one node sees an address of a target.
-type AddressHealth struct {
-	IP     string `json:"ip"`
-	Port   int    `json:"port"`
-	Health string `json:"health"`
-	Weight int    `json:"weight"`
-}
-
 // CommandMark sets the health of a target by hand.
 const CommandMark = "mark"
 
@@ -128,116 +98,6 @@ func (a *API) mark(healthy bool) handler {
 		}
 		return answer{status: http.StatusNoContent}, nil
 	}
-}
-
-// worse orders health: what one node finds wrong is shown, although others do not.
-var worse = map[string]int{"HEALTHCHECKS_OFF": 0, "HEALTHY": 1, "DNS_ERROR": 2, "UNHEALTHY": 3}
-
-// upstreamHealth shows the targets of an upstream as the nodes see them. A target that no
-// node says anything about has its health checks off.
-func (a *API) upstreamHealth(c *call) (answer, error) {
-	def, targets := a.o.Kinds.ByKind(kindUpstreams), a.o.Kinds.ByKind(kindTargets)
-	if def == nil || targets == nil {
-		return answer{}, errNotFound
-	}
-	upstream, err := c.find(def, c.values[0])
-	if err != nil {
-		return answer{}, err
-	}
-	id, _ := upstream["id"].(string)
-	query := c.r.URL.Query()
-	o := catalog.ListOptions{Scope: catalog.Scope{Field: "upstream", ParentID: id}}
-	if o.Size, o.Offset, err = paging(query); err != nil {
-		return answer{}, err
-	}
-	page, err := a.o.Catalog.List(c.ctx, targets, o)
-	if err != nil {
-		return answer{}, err
-	}
-	seen := a.healthOf(c.ctx, id)
-	if query.Get("balancer_health") == "1" {
-		return ok(schema.Object{"data": balancerHealth(id, upstream, seen), "next": nil, "node_id": a.o.NodeID})
-	}
-	for _, target := range page.Entities {
-		targetID, _ := target["id"].(string)
-		h, known := seen[targetID]
-		if !known {
-			h = TargetHealth{Health: "HEALTHCHECKS_OFF"}
-		}
-		target["health"] = h.Health
-		target["data"] = targetData(target, h)
-	}
-	body := pageBody(c, page, query, false)
-	body["node_id"] = a.o.NodeID
-	return ok(body)
-}
-
-// targetData is what the balancer knows of a target: where it is, and how much of its
-// weight can be used.
-func targetData(target schema.Object, h TargetHealth) schema.Object {
-	text, _ := target["target"].(string)
-	host, portText, err := net.SplitHostPort(text)
-	if err != nil {
-		host = text
-	}
-	port, _ := strconv.Atoi(portText)
-	host = strings.Trim(host, "[]")
-	weight, _ := target["weight"].(int64)
-	if len(h.Addresses) == 0 && net.ParseIP(host) != nil {
-		h.Addresses = []AddressHealth{{IP: host, Port: port, Health: h.Health, Weight: int(weight)}}
-	}
-	available := weight
-	if h.Health == "UNHEALTHY" || h.Health == "DNS_ERROR" {
-		available = 0
-	}
-	return schema.Object{
-		"addresses": addresses(h.Addresses), "host": host, "port": int64(port), "dns": "A", "nodeWeight": weight,
-		"weight": schema.Object{"total": weight, "available": available, "unavailable": weight - available},
-	}
-}
-
-// healthOf asks all nodes and keeps the worst answer of each target.
-func (a *API) healthOf(ctx context.Context, upstream string) map[string]TargetHealth {
-	ctx, cancel := context.WithTimeout(ctx, commandTime)
-	defer cancel()
-	out := map[string]TargetHealth{}
-	for _, reply := range a.o.Fleet.Broadcast(ctx, TargetBalancer, CommandHealth, HealthArguments{upstream}) {
-		var result map[string]TargetHealth
-		if reply.Err != nil || json.Unmarshal(reply.Result, &result) != nil {
-			a.log.Debug("data plane told nothing about targets", "node_id", reply.NodeID, "error", reply.Err)
-			continue
-		}
-		for id, h := range result {
-			if known, ok := out[id]; !ok || worse[h.Health] > worse[known.Health] {
-				out[id] = h
-			}
-		}
-	}
-	return out
-}
-
-// balancerHealth tells whether an upstream as a whole can be used.
-func balancerHealth(id string, upstream schema.Object, seen map[string]TargetHealth) schema.Object {
-	health := "HEALTHCHECKS_OFF"
-	if len(seen) > 0 {
-		health = "UNHEALTHY"
-	}
-	list := []any{}
-	for target, h := range seen {
-		if h.Health == "HEALTHY" || h.Health == "HEALTHCHECKS_OFF" {
-			health = "HEALTHY"
-		}
-		list = append(list, schema.Object{"id": target, "health": h.Health, "addresses": addresses(h.Addresses)})
-	}
-	return schema.Object{"id": id, "name": upstream["name"], "health": health, "details": list}
-}
-
-func addresses(in []AddressHealth) []any {
-	out := make([]any, len(in))
-	for i, a := range in {
-		out[i] = schema.Object{"ip": a.IP, "port": a.Port, "health": a.Health, "weight": a.Weight}
-	}
-	return out
 }
 
 // addPlugins adds the endpoints that plugins bring along.

@@ -236,7 +236,19 @@ func TestUpstreamHealth(t *testing.T) {
 		}
 	}
 	s.do("GET", "/upstreams/u/health", nil, "").is(200).says(`"health":"UNHEALTHY"`).says(`"ip":"127.0.0.1"`)
-	s.do("GET", "/upstreams/u/health?balancer_health=1", nil, "").is(200).says(`"health":"UNHEALTHY"`).says(`"name":"u"`)
+	s.do("GET", "/upstreams/u/health", nil, "").is(200).says(`"node_id":"a"`).says(`"health":"HEALTHY","node_id":"a"`)
+	s.do("GET", "/upstreams/u/health?balancer_health=1", nil, "").is(200).says(`"balancer_health":"UNHEALTHY"`).
+		says(`"details":{"healthy":false`).says(`"health":"HEALTHCHECKS_OFF","id"`).says(`"weight":{"available":0,"total":100,"unavailable":100}`)
+	f.replies = nil
+	s.do("PATCH", "/upstreams/u", asForm, "healthchecks.active.healthy.interval=1").is(200)
+	s.do("POST", "/upstreams/u/targets", asForm, "target=::1&weight=0").is(201)
+	s.do("POST", "/upstreams/u/targets", asForm, "target=name.example").is(201)
+	s.do("GET", "/upstreams/u/health", nil, "").is(200).
+		says(`"addresses":[],"dns":"A","host":"name.example"`).
+		says(`"addresses":[{"health":"HEALTHCHECKS_OFF","ip":"[0000:0000:0000:0000:0000:0000:0000:0001]","port":8000,"weight":0}],"dns":"AAAA"`).
+		says(`"addresses":[{"health":"HEALTHY","ip":"127.0.0.1","port":1,"weight":100}]`)
+	s.do("GET", "/upstreams/u/health?balancer_health=1", nil, "").is(200).says(`"balancer_health":"HEALTHY"`).says(`"health":"HEALTHY"`)
+	s.do("GET", "/upstreams/u/health?size=0", nil, "").is(400).says("size must be an integer")
 }
 
 func TestSchemasAndValidate(t *testing.T) {
