@@ -154,17 +154,17 @@ func pageBody(c *call, p catalog.Page, query url.Values, top bool) schema.Object
 	}
 	out := schema.Object{"data": list, "next": nil}
 	if p.Next != "" {
-		next := c.path() + "?offset=" + url.QueryEscape(p.Next)
+		next := []string{"offset=" + url.QueryEscape(p.Next)}
 		for _, name := range []string{"tags", "size", nameContains} {
 			value := query.Get(name)
 			if name == "tags" && value == "" {
 				value = strings.Join(query["tags[]"], ",")
 			}
 			if value != "" && (top || name == nameContains) {
-				next += "&" + name + "=" + strings.ReplaceAll(url.QueryEscape(value), "+", "%20")
+				next = append(next, name+"="+strings.ReplaceAll(url.QueryEscape(value), "+", "%20"))
 			}
 		}
-		out["offset"], out["next"] = p.Next, next
+		out["offset"], out["next"] = p.Next, c.path()+"?"+strings.Join(next, "&")
 	}
 	return out
 }
