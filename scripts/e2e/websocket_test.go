@@ -163,8 +163,8 @@ func TestWebSocketOverHTTP2(t *testing.T) {
 	c.must("POST", "/services/sockets/plugins", form("name", "key-auth"), 201)
 	c.must("POST", "/consumers", form("username", "luka"), 201)
 	c.must("POST", "/consumers/luka/key-auth", form("key", "secret"), 201, headers{"X-Sluice-Wait", "all"})
-	tr := &http2.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // the node's own certificate
-	t.Cleanup(tr.CloseIdleConnections)
+	tr := &http2.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec,staticcheck // the node's own certificate; http.Transport refuses :protocol
+	t.Cleanup(tr.CloseIdleConnections)                                             //nolint:staticcheck // as above
 	client := &http.Client{Transport: tr, Timeout: time.Minute}
 	open := func(path string, body io.Reader, with ...string) *http.Response {
 		t.Helper()

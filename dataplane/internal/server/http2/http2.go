@@ -186,10 +186,10 @@ func (e *Engine) fill(x *pdk.Exchange, r *http.Request, answer *responder) *mess
 	}
 	q.Method, q.Host, q.RawPath, q.RawQuery, q.HasQuery = m.Method, m.Host, m.Path, m.Query, m.HasQuery
 	for name, values := range r.Header {
-		switch {
-		case name == protocolField:
+		switch name {
+		case protocolField:
 			continue
-		case name == "Host":
+		case "Host":
 			// It is in the place of :authority, or has to be the same.
 			if len(values) != 1 || !strings.EqualFold(values[0], r.Host) {
 				return message.ErrHostMismatch

@@ -13,12 +13,9 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/message"
-	"github.com/sluice-gateway/sluice/dataplane/internal/server/http2/connect"
+	_ "github.com/sluice-gateway/sluice/dataplane/internal/server/http2/connect" // before net/http
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
-
-// announced is referred to so that connect is linked, and comes before net/http.
-var announced = connect.Enabled //nolint:gochecknoglobals // a constant of the process
 
 // protocolField is where the standard library puts the pseudo-header :protocol.
 const protocolField = ":protocol"

@@ -98,7 +98,10 @@ func connectRequest(t *testing.T, address, protocol string, body io.Reader) *htt
 	return req
 }
 
-// h2c is a client whose requests may have :protocol, unlike the standard library's.
+// h2c is a client whose requests may have :protocol: the standard library's, which it is
+// deprecated for, refuses them.
+//
+//nolint:staticcheck // as above
 func h2c(t *testing.T) *http.Client {
 	t.Helper()
 	tr := &wire.Transport{AllowHTTP: true, DialTLSContext: func(ctx context.Context, network, address string, _ *tls.Config) (net.Conn, error) {
