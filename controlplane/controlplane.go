@@ -19,7 +19,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/sluice-gateway/sluice/controlplane/internal/access"
 	"github.com/sluice-gateway/sluice/controlplane/internal/admin"
+	"github.com/sluice-gateway/sluice/controlplane/internal/audit"
 	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
 	"github.com/sluice-gateway/sluice/controlplane/internal/declarative"
 	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
@@ -58,6 +60,8 @@ type ControlPlane struct {
 	store    *bolt.Store
 	catalog  *catalog.Catalog
 	declared *declarative.Service
+	audit    *audit.Log // nil when audit_log is off
+	tokens   *access.Tokens
 	hub      *hub.Hub
 	rpc      *rpc.Server
 	desk     *intake.Desk
@@ -121,7 +125,11 @@ func (c *ControlPlane) open(ctx context.Context) error {
 	kinds := entity.NewKinds(entity.Options{
 		Flavor: entity.Flavor(c.s.String("router_flavor")), Plugins: registry.Schema, Expression: expression.Validate, Extra: registry.Entities(),
 	})
-	c.catalog, err = catalog.New(ctx, catalog.Options{Store: c.store, Kinds: kinds, Check: loadable(registry), Logger: c.log.Named("catalog")})
+	written, err := c.openSecurity(ctx, kinds, prefix)
+	if err != nil {
+		return err
+	}
+	c.catalog, err = catalog.New(ctx, catalog.Options{Store: written, Kinds: kinds, Check: loadable(registry), Logger: c.log.Named("catalog")})
 	if err != nil {
 		return err
 	}
@@ -133,6 +141,9 @@ func (c *ControlPlane) open(ctx context.Context) error {
 		return err
 	}
 	if err := c.declare(ctx); err != nil {
+		return err
+	}
+	if err := c.checkAdminListeners(); err != nil {
 		return err
 	}
 	return c.listen(prefix)
@@ -176,6 +187,7 @@ func (c *ControlPlane) openAdmin(kinds *entity.Kinds, registry *plugins.Registry
 	c.admin, err = admin.New(admin.Options{
 		HideServer: !has("server_tokens", "server"), HideLatency: !has("latency_tokens", "x-kong-admin-latency"),
 		Catalog: entities, Kinds: kinds, Plugins: registry, Fleet: c.hub, Declarative: c.declared,
+		Tokens: c.tokens, EnforceTokens: c.s.Bool("enforce_rbac"), TokenHeader: c.s.String("rbac_auth_header"), Audit: c.audit,
 		Configuration: c.s.Configuration, Position: c.store.Position, Health: c.store.ReadOnly,
 		LogLevel: &logLevel{log: c.log, name: c.s.String("log_level")}, NodeID: c.id, Hostname: c.hostname,
 		Server: "sluice/" + version.Sluice(), AllowedOrigins: c.s.List("admin_gui_url"), MaxBody: unlimited(c.s.Size("nginx_admin_client_max_body_size")),
@@ -223,6 +235,9 @@ func (c *ControlPlane) Run(ctx context.Context) error {
 		}
 	}()
 	group := lifecycle.Group{StopTimeout: c.o.StopTimeout, Logger: c.log}
+	if c.audit != nil {
+		group.Add(lifecycle.Func("audit log", c.audit.Run)) //nolint:contextcheck // actors end by Interrupt, in their order
+	}
 	group.Add(lifecycle.Func("catalog", c.catalog.Run)) //nolint:contextcheck // actors end by Interrupt, in their order
 	group.Add(lifecycle.Func("hub", c.hub.Run))         //nolint:contextcheck // as above
 	for i, l := range c.clusterOn {

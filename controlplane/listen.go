@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/plugins"
 	"github.com/sluice-gateway/sluice/shared/schema"
+	"github.com/sluice-gateway/sluice/shared/settings"
 	"github.com/sluice-gateway/sluice/shared/tlsutil"
 	"github.com/sluice-gateway/sluice/shared/version"
 )
@@ -42,11 +43,11 @@ func (c *ControlPlane) listen(prefix string) error {
 			}
 			c.onClose(func() error { _ = on.Close(); return nil })
 			if l.TLS && room.key != "cluster_listen" {
-				pairs, err := c.adminCertificates(prefix)
+				config, err := c.adminTLS(prefix, room.key == "admin_listen")
 				if err != nil {
 					return err
 				}
-				on = tls.NewListener(on, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: pairs, NextProtos: []string{"h2", "http/1.1"}})
+				on = tls.NewListener(on, config)
 			}
 			*room.into = append(*room.into, on)
 		}
@@ -81,13 +82,13 @@ func (c *ControlPlane) identity(prefix string) (*tlsutil.Identity, error) {
 	return id, nil
 }
 
-// adminCertificates are those of admin_ssl_cert, else one that is made once.
-func (c *ControlPlane) adminCertificates(prefix string) ([]tls.Certificate, error) {
-	certs, err := c.s.PEMs("admin_ssl_cert")
+// adminPairs are those of admin_ssl_cert, else one that is made once.
+func adminPairs(s *settings.Settings, prefix string) ([]tls.Certificate, error) {
+	certs, err := s.PEMs("admin_ssl_cert")
 	if err != nil {
 		return nil, err
 	}
-	keys, err := c.s.PEMs("admin_ssl_cert_key")
+	keys, err := s.PEMs("admin_ssl_cert_key")
 	if err != nil {
 		return nil, err
 	}

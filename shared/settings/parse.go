@@ -108,6 +108,9 @@ var durationUnits = map[string]time.Duration{
 	"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
 }
 
+// ParseDuration reads a time as settings have it: seconds, or numbers with units.
+func ParseDuration(text string) (time.Duration, error) { return parseDuration(text) }
+
 // parseDuration reads seconds, or a chain of numbers with units such as 1h30m.
 func parseDuration(text string) (time.Duration, error) {
 	if text == "" {

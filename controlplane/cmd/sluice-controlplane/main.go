@@ -54,6 +54,8 @@ func run(args []string, out, errs io.Writer) error {
 		return health(s, out)
 	case command == "hybrid" && len(words) >= 2 && words[1] == "gen_cert":
 		return generate(words[2:], out)
+	case command == "admin-token":
+		return controlplane.AdminToken(context.Background(), s, words[1:], out)
 	case command == "backup" && len(words) == 2:
 		return controlplane.Backup(context.Background(), s, words[1])
 	case command == "restore" && len(words) == 2:
@@ -69,6 +71,10 @@ Commands:
   version                          print the version
   health                           ask the control plane that runs with the same settings
   hybrid gen_cert [CERT KEY [DAYS]]  make a certificate for cluster_mtls=shared
+  admin-token create NAME [role=read-only|editor|admin] [workspace=NAME] [expires=30d] [comment=TEXT]
+                                   make a token for the Admin API and print it
+  admin-token list                 list the tokens, without what is secret of them
+  admin-token revoke NAME          end a token
   backup FILE                      copy the store of a control plane that does not run
   restore FILE                     make a copy the store; nodes follow it
 `

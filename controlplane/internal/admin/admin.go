@@ -20,6 +20,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/sluice-gateway/sluice/controlplane/internal/access"
+	"github.com/sluice-gateway/sluice/controlplane/internal/audit"
 	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/shared/entity"
@@ -41,6 +43,14 @@ type Options struct {
 	Position func() (store.Position, error)
 	// Health says whether the store can be read; nil means that it can.
 	Health func() error
+	// Tokens serve /admin-tokens and say who somebody is; nil answers 404 there.
+	Tokens *access.Tokens
+	// EnforceTokens refuses requests without a token that allows them.
+	EnforceTokens bool
+	// TokenHeader is where a token is, beside Authorization; "" means Kong-Admin-Token.
+	TokenHeader string
+	// Audit is the log of what was done and refused; nil keeps none.
+	Audit *audit.Log
 	// LogLevel serves /debug; nil answers 404 there.
 	LogLevel LogLevel
 	// NodeID and Hostname are those of this control plane.
@@ -77,7 +87,9 @@ type API struct {
 	log     hclog.Logger
 	table   table
 	started time.Time
-	nested  map[string]string // path of a collection below a parent -> the kind's name
+	// throttle slows those down who try tokens.
+	throttle *access.Throttle
+	nested   map[string]string // path of a collection below a parent -> the kind's name
 
 	requests, accepted, handled, active, idle atomic.Int64
 
@@ -99,9 +111,14 @@ func New(o Options) (*API, error) {
 		return nil, errors.New("make Admin API: no plugins")
 	case o.Fleet == nil:
 		return nil, errors.New("make Admin API: no fleet")
+	case o.Tokens == nil && o.EnforceTokens:
+		return nil, errors.New("make Admin API: no tokens, which are enforced")
 	}
 	if o.Server == "" {
 		o.Server = "kong/" + version.Kong
+	}
+	if o.TokenHeader == "" {
+		o.TokenHeader = defaultTokenHeader
 	}
 	if o.MaxBody <= 0 {
 		o.MaxBody = defaultMaxBody
@@ -112,12 +129,18 @@ func New(o Options) (*API, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	a := &API{o: o, log: o.Logger, started: time.Now()}
+	a := &API{o: o, log: o.Logger, started: time.Now(), throttle: access.NewThrottle(nil)}
 	a.addNode()
 	a.addSchemas()
 	a.addCluster()
 	a.addKinds()
 	a.addPlugins()
+	if o.Tokens != nil {
+		a.addTokens()
+	}
+	if o.Audit != nil {
+		a.addAudit()
+	}
 	return a, nil
 }
 
@@ -155,7 +178,11 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (a *API) serve(w http.ResponseWriter, r *http.Request, t *table) {
 	start := time.Now()
 	a.requests.Add(1)
-	answer := a.answer(w, r, t)
+	v, r := a.arrive(w, r)
+	answer := a.answer(w, r, t, v)
+	if !t.open {
+		a.record(v, answer.status)
+	}
 	h := w.Header()
 	if !r.Close && r.ProtoMajor == 1 {
 		h.Set("Connection", "keep-alive") // said although HTTP/1.1 implies it, as Kong does
@@ -189,7 +216,7 @@ func (a *API) origin(asked string) string {
 	return "*"
 }
 
-func (a *API) answer(w http.ResponseWriter, r *http.Request, t *table) (out answer) {
+func (a *API) answer(w http.ResponseWriter, r *http.Request, t *table, v *visit) (out answer) {
 	defer func() {
 		if p := recover(); p != nil {
 			a.log.Error("request panicked", "method", r.Method, "path", r.URL.Path, "panic", p)
@@ -202,6 +229,11 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, t *table) (out answ
 		return m
 	}
 	e, values, found := t.find(r.URL.EscapedPath())
+	if !t.open && r.Method != http.MethodOptions { // browsers ask without a token whether they may bring one
+		if out, in := a.admit(v, r, useOf(r, e)); !in {
+			return out
+		}
+	}
 	if !found {
 		return message(http.StatusNotFound, "Not found")
 	}
@@ -220,7 +252,7 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, t *table) (out answ
 	if tooMany(r.URL.RawQuery) {
 		return message(http.StatusBadRequest, tooManyArguments)
 	}
-	c := &call{api: a, w: w, r: r, ctx: r.Context(), values: values}
+	c := &call{api: a, w: w, r: r, ctx: r.Context(), values: values, visit: v}
 	if err := c.checkType(); err != nil {
 		return a.fail(r, err)
 	}
@@ -251,7 +283,8 @@ type call struct {
 	r      *http.Request
 	ctx    context.Context //nolint:containedctx // it lives as long as the request
 	values []string        // of the {name} parts of the path
-	wait   *wait           // nil when the client does not wait for nodes
+	visit  *visit
+	wait   *wait // nil when the client does not wait for nodes
 }
 
 // path returns the path as it was asked for, without a slash at its end.

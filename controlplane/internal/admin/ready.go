@@ -5,7 +5,7 @@ import "net/http"
 // Status returns the handler of the status listener: /status and /status/ready, which
 // turns 503 with the reason when the store cannot be read. Nothing can be changed there.
 func (a *API) Status() http.Handler {
-	t := &table{}
+	t := &table{open: true}
 	t.get("/status", a.status)
 	t.get("/status/ready", func(*call) (answer, error) {
 		if err := a.healthy(); err != nil {

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/admin"
+	"github.com/sluice-gateway/sluice/controlplane/internal/audit"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store/bolt"
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/expression"
@@ -25,8 +26,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // server is an Admin API on a store of its own.
 type server struct {
 	*httptest.Server
-	t   *testing.T
-	api *admin.API
+	t     *testing.T
+	api   *admin.API
+	store *bolt.Store
+	log   *audit.Log // which the API has when a test gives it
 }
 
 func newServer(t *testing.T, change func(o *admin.Options)) *server {
@@ -49,7 +52,11 @@ func newServerOf(t *testing.T, flavor entity.Flavor, change func(o *admin.Option
 			t.Error(err)
 		}
 	})
-	c := newCatalog(t, st, kinds)
+	log, err := audit.New(audit.Options{Store: st, Kinds: kinds, IgnoreMethods: []string{"GET", "HEAD", "OPTIONS"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCatalog(t, log.Store(), kinds)
 	o := admin.Options{
 		Catalog: c, Kinds: kinds, Plugins: plugins.Bundled(), Fleet: &fleet{}, LogLevel: &level{now: "notice"},
 		Position: st.Position, NodeID: nodeID, Hostname: "host",
@@ -61,7 +68,7 @@ func newServerOf(t *testing.T, flavor entity.Flavor, change func(o *admin.Option
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{Server: httptest.NewUnstartedServer(api), t: t, api: api}
+	s := &server{log: log, store: st, Server: httptest.NewUnstartedServer(api), t: t, api: api}
 	s.Config.ConnState = api.ConnState
 	s.Start()
 	t.Cleanup(func() {

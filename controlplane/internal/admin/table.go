@@ -23,6 +23,8 @@ type endpoint struct {
 type table struct {
 	root  segment
 	paths []string
+	// open tables need no token and are not recorded.
+	open bool
 }
 
 type segment struct {
