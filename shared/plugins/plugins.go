@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/iprestriction"
 	"github.com/sluice-gateway/sluice/shared/plugins/jwt"
 	"github.com/sluice-gateway/sluice/shared/plugins/keyauth"
+	"github.com/sluice-gateway/sluice/shared/plugins/oauth2"
 	"github.com/sluice-gateway/sluice/shared/plugins/proxycache"
 	"github.com/sluice-gateway/sluice/shared/plugins/ratelimiting"
 	"github.com/sluice-gateway/sluice/shared/plugins/redirect"
@@ -40,6 +41,7 @@ var All = []*pdk.Plugin{
 	iprestriction.Plugin,
 	jwt.Plugin,
 	keyauth.Plugin,
+	oauth2.Plugin,
 	proxycache.Plugin,
 	ratelimiting.Plugin,
 	redirect.Plugin,

@@ -178,6 +178,10 @@ type Schema struct {
 	TTL bool
 	// NotExported kinds stay out of declarative files and the stream.
 	NotExported bool
+	// Runtime kinds are written by nodes, such as tokens: they are streamed even when they
+	// stay out of declarative files, and a declarative configuration leaves alone what it
+	// does not mention of them.
+	Runtime bool
 
 	Fields     []Field
 	Checks     []EntityCheck

@@ -75,7 +75,7 @@ func compileKinds(defs []*entity.Def) ([]*kind, map[string]*kind, error) {
 		if byName[def.Kind()] != nil {
 			return nil, nil, fmt.Errorf("two kinds are named %s", def.Kind())
 		}
-		k := &kind{def: def, schema: def.Schema, name: def.Kind(), pk: "id", local: def.Hidden || def.Schema.NotExported}
+		k := &kind{def: def, schema: def.Schema, name: def.Kind(), pk: "id", local: def.Hidden || def.Schema.NotExported && !def.Schema.Runtime}
 		if len(def.Schema.PrimaryKey) > 0 {
 			k.pk = def.Schema.PrimaryKey[0]
 		}

@@ -338,7 +338,9 @@ func (r *replacing) write() error {
 		if err := r.tx.List(k.name, "", everything, func(id string, body []byte) bool {
 			o, ok := want[id]
 			if !ok {
-				gone = append(gone, id)
+				if !r.stays(k, body) {
+					gone = append(gone, id)
+				}
 				return true
 			}
 			b, err := k.schema.Encode(o)
@@ -390,6 +392,24 @@ func (r *replacing) write() error {
 		}
 	}
 	return nil
+}
+
+// stays tells whether an entity that was not declared stays: one that a node wrote does,
+// as long as what it refers to is declared.
+func (r *replacing) stays(k *kind, body []byte) bool {
+	if !k.schema.Runtime {
+		return false
+	}
+	o, err := k.schema.Decode(body)
+	if err != nil {
+		return false
+	}
+	for _, ref := range k.foreign {
+		if id := refID(o, ref.field); id != "" && r.made[ref.target.name][id] == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // holder returns another entity that has one of the unique values of o in the store.

@@ -27,6 +27,8 @@ type Failure struct {
 	// Status and Message of the answer; Message "" means the status's own text.
 	Status  int
 	Message string
+	// Body is sent as JSON in place of the message, unless it is nil.
+	Body any
 	// Challenge for WWW-Authenticate, "" for none.
 	Challenge string
 }
@@ -50,6 +52,9 @@ func Access(x *pdk.Exchange, anonymous string, attempt func(x *pdk.Exchange) (Fa
 	}
 	if failure.Challenge != "" {
 		x.Response.Header.Set("WWW-Authenticate", failure.Challenge)
+	}
+	if failure.Body != nil {
+		return x.ExitJSON(failure.Status, failure.Body)
 	}
 	return x.Fail(failure.Status, failure.Message)
 }
@@ -114,7 +119,10 @@ func Challenge(scheme, realm string) string {
 	if realm == "" {
 		return scheme
 	}
-	return scheme + ` realm="` + quoteRealm.Replace(realm) + `"`
+	return scheme + ` realm="` + QuoteRealm(realm) + `"`
 }
+
+// QuoteRealm returns a realm as it stands between quotes.
+func QuoteRealm(realm string) string { return quoteRealm.Replace(realm) }
 
 var quoteRealm = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", "", "\n", "")

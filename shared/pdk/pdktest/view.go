@@ -15,6 +15,8 @@ import (
 type Entity struct {
 	Def   *entity.Def
 	Value any
+
+	object schema.Object // as Of made it, nil for others
 }
 
 // Of makes an entity from an object, checked and completed as on an insert.
@@ -28,7 +30,7 @@ func Of(t testing.TB, def *entity.Def, o schema.Object) Entity {
 	if err := schema.Into(done, v); err != nil {
 		t.Fatalf("%s: %v", def.Kind(), err)
 	}
-	return Entity{def, v}
+	return Entity{Def: def, Value: v, object: done}
 }
 
 // View finds entities in a list.

@@ -1,0 +1,4 @@
+package oauth2
+
+// Config is exported for the tests.
+type Config = config
