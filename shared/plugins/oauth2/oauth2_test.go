@@ -26,7 +26,9 @@ const (
 	hashedID = "00000000-0000-4000-8000-00000000a112"
 	otherID  = "00000000-0000-4000-8000-00000000a113"
 	bareID   = "00000000-0000-4000-8000-00000000a114"
-	callback = "http://cb.example/in"
+	// cheapHash is one of "secret" with few iterations.
+	cheapHash = "$pbkdf2-sha512$i=10,l=32$MDEyMzQ1Njc4OWFiY2RlZg$CT2WaqiwCp/TOhqi4epOk/YhKIMQHkXaak6rx4jz4h8"
+	callback  = "http://cb.example/in"
 )
 
 var service = &entity.Service{ID: "00000000-0000-4000-8000-000000005e41", Name: "s"}
@@ -46,7 +48,7 @@ func newPlane(t *testing.T) *pdktest.Plane {
 		pdktest.Of(t, entity.Consumers, schema.Object{"id": anonID, "username": "anon"}),
 		client(appID, "app", schema.Object{"client_secret": "secret"}),
 		client(publicID, "pub", schema.Object{"client_type": "public"}),
-		client(hashedID, "hashed", schema.Object{"client_secret": "secret", "hash_secret": true}),
+		client(hashedID, "hashed", schema.Object{"client_secret": cheapHash, "hash_secret": true}),
 		client(otherID, "other", schema.Object{"client_secret": "secret"}),
 		bare,
 	)

@@ -1,6 +1,7 @@
 package oauth2
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/shared/pdk"
@@ -123,11 +124,4 @@ func (p *parameters) plain(name string) bool {
 	return pdk.QueryCount(p.query, name) == 1
 }
 
-func (p *plugin) allows(scope string) bool {
-	for _, s := range p.Scopes {
-		if s == scope {
-			return true
-		}
-	}
-	return false
-}
+func (p *plugin) allows(scope string) bool { return slices.Contains(p.Scopes, scope) }
