@@ -1,6 +1,7 @@
 package entity_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/sluice-gateway/sluice/shared/entity"
@@ -22,7 +23,12 @@ func TestStructsAgree(t *testing.T) {
 }
 
 func TestSchemasAsRecorded(t *testing.T) {
+	// Kinds beyond Kong's open edition have no recorded schema.
+	beyond := []string{"consumer_groups", "consumer_group_consumers"}
 	for _, d := range entity.NewKinds(entity.Options{}).All() {
+		if slices.Contains(beyond, d.Kind()) {
+			continue
+		}
 		t.Run(d.Kind(), func(t *testing.T) {
 			schematest.AsRecorded(t, d.Schema, "entities/"+d.Kind()+".json")
 		})

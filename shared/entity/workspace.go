@@ -2,21 +2,33 @@ package entity
 
 import "github.com/sluice-gateway/sluice/shared/schema"
 
-// DefaultWorkspaceID is the id of the one workspace there is.
-const DefaultWorkspaceID = "0dc6f45b-8f8d-40d2-a504-473544ee190b"
-
 // Workspace is a typed workspaces entity.
 type Workspace struct {
-	ID        string         `json:"id"`
-	Name      string         `json:"name"`
-	Comment   string         `json:"comment"`
-	CreatedAt int64          `json:"created_at"`
-	UpdatedAt int64          `json:"updated_at"`
-	Meta      map[string]any `json:"meta"`
-	Config    map[string]any `json:"config"`
+	ID        string          `json:"id"`
+	Name      string          `json:"name"`
+	Comment   string          `json:"comment"`
+	CreatedAt int64           `json:"created_at"`
+	UpdatedAt int64           `json:"updated_at"`
+	Meta      WorkspaceMeta   `json:"meta"`
+	Config    WorkspaceConfig `json:"config"`
 }
 
-// Workspaces is the kind "workspaces". There is one, "default", without endpoints.
+// WorkspaceMeta is how a workspace looks to people.
+type WorkspaceMeta struct {
+	Color     string `json:"color"`
+	Thumbnail string `json:"thumbnail"`
+}
+
+// WorkspaceConfig is kept for clients of Kong's that set it. Nothing here follows it:
+// there is no developer portal.
+type WorkspaceConfig struct {
+	Meta   map[string]string `json:"meta"`
+	Portal bool              `json:"portal"`
+}
+
+// Workspaces is the kind "workspaces": parts of the configuration whose names, keys, tags
+// and global plugins are their own. "default" is always there. Data planes know the
+// workspace of an entity by its id alone, so the kind is not streamed.
 var Workspaces = &Def{
 	New:    func() any { return new(Workspace) },
 	Hidden: true,
@@ -25,7 +37,6 @@ var Workspaces = &Def{
 		PrimaryKey:  []string{"id"},
 		EndpointKey: "name",
 		CacheKey:    []string{"name"},
-		NoAdmin:     true,
 		NotExported: true,
 		Fields: []schema.Field{
 			schema.ID(),
@@ -33,10 +44,21 @@ var Workspaces = &Def{
 			{Name: "comment", Type: schema.String},
 			schema.CreatedAt(),
 			schema.UpdatedAt(),
-			schema.RecordOf().Named("meta").AsRequired(),
-			schema.RecordOf().Named("config").AsRequired(),
+			schema.RecordOf(
+				schema.Field{Name: "color", Type: schema.String, Extra: true, Description: "Color in which people see the workspace."},
+				schema.Field{Name: "thumbnail", Type: schema.String, Extra: true, Description: "Address of a picture for the workspace."},
+			).Named("meta").AsRequired(),
+			schema.RecordOf(
+				workspaceConfig("meta", schema.MapOf(schema.Field{Type: schema.String}, schema.Field{Type: schema.String}), "Values that clients keep with the workspace."),
+				workspaceConfig("portal", schema.Field{Type: schema.Boolean}, "Kept for clients that set it; there is no developer portal."),
+			).Named("config").AsRequired(),
 		},
 	},
+}
+
+func workspaceConfig(name string, f schema.Field, description string) schema.Field {
+	f.Name, f.Extra, f.Description = name, true, description
+	return f
 }
 
 // workspaceName: names that are collections of the Admin API are taken.

@@ -74,6 +74,9 @@ func (c *compiled) with(s, sub *Schema) *record {
 				f = overlay(f, sub.Fields[j])
 				f.Abstract = sub.Fields[j].Abstract
 			}
+			if eq := sub.Fields[j].Eq; sub.Fields[j].Name == f.NullWith && eq != nil && *eq == nil {
+				f.Eq = eq
+			}
 		}
 		fields[i] = f
 	}

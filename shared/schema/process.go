@@ -14,6 +14,11 @@ import (
 // ends, in seconds since 1970. It stands for "ttl", which counts down in answers.
 const ExpiresAt = "expires_at"
 
+// WorkspaceID is the key under which a stored entity of a workspaceable kind keeps the id
+// of its workspace. Entities of the default workspace have none. Only who stores entities
+// sets it; Process keeps that of the stored object.
+const WorkspaceID = "ws_id"
+
 // maxTTL is the longest time to live, in seconds.
 const maxTTL = 100_000_000
 
@@ -25,6 +30,8 @@ type context struct {
 	now    time.Time
 	// ttl allows the field at the top.
 	ttl bool
+	// kept allows the workspace of the stored object at the top.
+	kept bool
 }
 
 // Process brings an object into the form that is stored: shorthands expanded,
@@ -63,8 +70,13 @@ func (s *Schema) Process(in Object, op Op, stored Object) (Object, error) {
 	merged := in
 	if op == Update {
 		merged = r.merge(in, stored)
+		_, given := in[WorkspaceID]
+		c.kept = s.Workspaceable && !given
 	}
 	out, why := r.process(merged, &c)
+	if workspace := stored[WorkspaceID]; workspace != nil && op != Insert {
+		out[WorkspaceID] = workspace
+	}
 	if s.TTL {
 		s.expiry(in, out, &why, &c)
 	}
@@ -219,7 +231,7 @@ func (r *record) process(in Object, c *context) (out, why Object) {
 	}
 	if known < len(in) {
 		for name := range in {
-			if r.index[name] == nil && !(c.ttl && (name == "ttl" || name == ExpiresAt)) {
+			if r.index[name] == nil && !(c.ttl && (name == "ttl" || name == ExpiresAt)) && !(c.kept && name == WorkspaceID) {
 				if why == nil {
 					why = Object{}
 				}

@@ -38,6 +38,9 @@ func (r *record) read(stored Object, shorthands bool) Object {
 		case f.hasDefault:
 			v = cloneValue(f.def)
 		}
+		if v == nil && f.Extra {
+			continue
+		}
 		out[f.Name] = f.read(v, shorthands)
 	}
 	for i := range r.shorthands {

@@ -113,6 +113,12 @@ type Field struct {
 	Indexed bool
 	// Hidden fields are never returned by the Admin API.
 	Hidden bool
+	// Extra fields are beyond what Kong's open edition has. While they are unset they are
+	// left out of answers, and always of /schemas: both stay as its clients know them.
+	Extra bool
+	// NullWith names a field of the same schema: where a subschema says that it must be
+	// null, this one must be, too.
+	NullWith string
 }
 
 // Pattern is a Lua pattern with the message for when it decides.

@@ -13,9 +13,11 @@ func Schema(s *schema.Schema) schema.Object {
 }
 
 func fields(list []schema.Field) []any {
-	out := make([]any, len(list))
+	out := make([]any, 0, len(list))
 	for i := range list {
-		out[i] = schema.Object{list[i].Name: field(&list[i])}
+		if !list[i].Extra {
+			out = append(out, schema.Object{list[i].Name: field(&list[i])})
+		}
 	}
 	return out
 }
