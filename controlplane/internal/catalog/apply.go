@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
@@ -34,7 +35,8 @@ type Change struct {
 
 // Apply makes changes in one transaction, all of them or none. An entity to update or
 // delete that is not there, or has ended, is ErrNotFound: of several that want to delete
-// the same one, one succeeds.
+// the same one, one succeeds. Each change is made in the workspace of the entity, or else
+// of what it refers to: who asks need not know it.
 func (c *Catalog) Apply(ctx context.Context, changes []Change) (store.Position, error) {
 	kinds := make([]*kind, len(changes))
 	for i := range changes {
@@ -45,7 +47,11 @@ func (c *Catalog) Apply(ctx context.Context, changes []Change) (store.Position, 
 	}
 	return c.o.Store.Update(ctx, store.Info{Summary: "changes of a node"}, func(tx store.WriteTx) error {
 		for i := range changes {
-			if err := c.applyOne(tx, kinds[i], &changes[i]); err != nil {
+			space, err := c.spaceOfChange(tx, kinds[i], &changes[i])
+			if err != nil {
+				return err
+			}
+			if err := c.in(space).applyOne(tx, kinds[i], &changes[i]); err != nil {
 				return err
 			}
 		}
@@ -89,4 +95,29 @@ func (c *Catalog) applyOne(tx store.WriteTx, k *kind, change *Change) error {
 	default:
 		return fmt.Errorf("change of %s has no operation", k.name)
 	}
+}
+
+// spaceOfChange returns the workspace that a change is about.
+func (c *Catalog) spaceOfChange(tx store.Tx, k *kind, change *Change) (string, error) {
+	if change.Op != InsertChange {
+		return c.spaceOfID(tx, k, change.ID)
+	}
+	for _, r := range k.foreign {
+		if id := refID(change.In, r.field); id != "" && r.target.spaced {
+			return c.spaceOfID(tx, r.target, id)
+		}
+	}
+	return c.workspace, nil
+}
+
+// spaceOfID returns the workspace of an entity, and the catalog's for what is not there.
+func (c *Catalog) spaceOfID(tx store.Tx, k *kind, id string) (string, error) {
+	o, err := k.load(tx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return c.workspace, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return k.workspace(o), nil
 }

@@ -7,7 +7,8 @@
 //
 // Indexes are named after the kind and field, such as "services.name". Keys of kinds
 // that belong to a workspace begin with the workspace, which is empty for the default
-// one, and a slash.
+// one, and a slash. An entity says in its stored form which workspace it is in; those of
+// the default one say nothing. References never leave a workspace.
 package catalog
 
 import (
@@ -71,6 +72,16 @@ type Written struct {
 // included, processed for reading. Errors: *schema.Violation, *Error, ErrNotFound (which
 // an *Error with CodeNotFound is, too) and those of the store.
 type API interface {
+	// In returns the same for a workspace, by its id; "" is the default one, which is also
+	// what a Catalog starts with. Entities of another workspace are not there.
+	In(workspace string) API
+	// Workspace returns the id for In of a workspace, by its name or id, or ErrNotFound.
+	Workspace(ctx context.Context, nameOrID string) (string, error)
+	// Counts returns how many entities of each kind are in the workspace.
+	Counts(ctx context.Context) (map[string]int, error)
+	// DeleteWorkspace removes a workspace. One that has entities is ErrNotEmpty, unless
+	// cascade asks to remove them too; the default one is ErrDefaultWorkspace.
+	DeleteWorkspace(ctx context.Context, key Key, cascade bool) (Written, error)
 	Insert(ctx context.Context, def *entity.Def, in schema.Object) (Written, error)
 	Get(ctx context.Context, def *entity.Def, key Key, scope Scope) (schema.Object, error)
 	// Find returns the entity with a value in a unique field, such as custom_id.
@@ -85,8 +96,9 @@ type API interface {
 	Delete(ctx context.Context, def *entity.Def, key Key, scope Scope) (Written, error)
 	// Validate checks without storing and without looking at references.
 	Validate(def *entity.Def, in schema.Object) error
-	// Replace makes the whole configuration equal to the entities given by kind, in
-	// one change set. It processes the entities; references may lead by name to others of
+	// Replace makes the whole workspace equal to the entities given by kind, in one change
+	// set. Those that belong to all workspaces count as the default one's: others may add
+	// to them, but take nothing away. It processes the entities; references may lead by name to others of
 	// them, ids that are missing are made from what names an entity. Those that are
 	// refused come as a *ReplaceError.
 	Replace(ctx context.Context, entities map[string][]schema.Object) (store.Position, error)

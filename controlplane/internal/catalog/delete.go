@@ -15,6 +15,9 @@ func (c *Catalog) Delete(ctx context.Context, def *entity.Def, key Key, scope Sc
 	if err != nil {
 		return w, err
 	}
+	if k.name == kindWorkspaces {
+		return c.DeleteWorkspace(ctx, key, false)
+	}
 	w.Position, err = c.o.Store.Update(ctx, store.Info{Summary: "delete " + k.name}, func(tx store.WriteTx) error {
 		o, err := c.find(tx, k, key, scope)
 		if errors.Is(err, ErrNotFound) {

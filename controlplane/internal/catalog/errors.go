@@ -12,6 +12,14 @@ import (
 // ErrNotFound means that there is no such entity in that scope.
 var ErrNotFound = errors.New("not found")
 
+// Sentinels of workspaces.
+var (
+	// ErrNotEmpty means that a workspace has entities.
+	ErrNotEmpty = errors.New("workspace is not empty")
+	// ErrDefaultWorkspace means that the default workspace can't be removed.
+	ErrDefaultWorkspace = errors.New("cannot delete the default workspace")
+)
+
 // Code is Kong's number of a kind of error.
 type Code int
 

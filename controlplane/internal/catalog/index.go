@@ -27,11 +27,11 @@ func indexKey(workspace, value string) string {
 	return workspace + "/" + value
 }
 
-func (u *uniqueField) key(value string) string {
+func (u *uniqueField) key(workspace, value string) string {
 	if u.everywhere {
-		return indexKey(allWorkspaces, value)
+		workspace = allWorkspaces
 	}
-	return indexKey(defaultWorkspace, value)
+	return indexKey(workspace, value)
 }
 
 // uniqueValue returns what is indexed of a unique field, "" for null.
@@ -49,20 +49,23 @@ func uniqueValue(o schema.Object, field string) string {
 }
 
 // tupleKey makes the key of the fields that are unique together. Nulls are values.
-func (k *kind) tupleKey(o schema.Object) (string, error) {
-	parts := make([]any, len(k.tuple))
-	for i, name := range k.tuple {
-		parts[i] = o[name]
-		if _, ok := o[name].(schema.Object); ok {
-			parts[i] = refID(o, name)
+func (k *kind) tupleKey(workspace string, o schema.Object) (string, error) {
+	parts := make([]any, 0, len(k.tuple))
+	for _, name := range k.tuple {
+		v := o[name]
+		if v == nil && k.unnamed[name] {
+			continue
 		}
+		if _, ok := v.(schema.Object); ok {
+			v = refID(o, name)
+		}
+		parts = append(parts, v)
 	}
 	b, err := schema.EncodeJSON(parts)
 	if err != nil {
 		return "", fmt.Errorf("index %s: %w", k.tupleIndex, err)
 	}
-	workspace := defaultWorkspace
-	if !k.schema.Workspaceable {
+	if !k.spaced {
 		workspace = allWorkspaces
 	}
 	return indexKey(workspace, string(b)), nil
@@ -73,19 +76,26 @@ func tagIndex(kind string) string { return kind + ".tags" }
 // taggedIndex holds under an empty key all entities that have tags.
 func taggedIndex(kind string) string { return kind + ".tagged" }
 
+// workspaceIndex holds the entities of each workspace but the default one.
+func workspaceIndex(kind string) string { return kind + "." + schema.WorkspaceID }
+
 // expiryIndex holds under an empty key all entities that end some time.
 func expiryIndex(kind string) string { return kind + "." + schema.ExpiresAt }
 
 // indexes returns the index entries of a processed entity.
 func (k *kind) indexes(o schema.Object) ([]store.Index, error) {
 	out := make([]store.Index, 0, 8)
+	workspace := k.workspace(o)
+	if workspace != defaultWorkspace {
+		out = append(out, store.Index{Name: workspaceIndex(k.name), Key: workspace})
+	}
 	for i := range k.uniques {
 		if v := uniqueValue(o, k.uniques[i].name); v != "" {
-			out = append(out, store.Index{Name: k.uniques[i].index, Key: k.uniques[i].key(v), Exclusive: true})
+			out = append(out, store.Index{Name: k.uniques[i].index, Key: k.uniques[i].key(workspace, v), Exclusive: true})
 		}
 	}
 	if k.tuple != nil {
-		key, err := k.tupleKey(o)
+		key, err := k.tupleKey(workspace, o)
 		if err != nil {
 			return nil, err
 		}
@@ -105,10 +115,10 @@ func (k *kind) indexes(o schema.Object) ([]store.Index, error) {
 		}
 	}
 	if tags, _ := o[fieldTags].([]any); k.tagged && len(tags) > 0 {
-		out = append(out, store.Index{Name: taggedIndex(k.name), Key: indexKey(defaultWorkspace, "")})
+		out = append(out, store.Index{Name: taggedIndex(k.name), Key: indexKey(workspace, "")})
 		for _, v := range tags {
 			if tag, ok := v.(string); ok {
-				out = append(out, store.Index{Name: tagIndex(k.name), Key: indexKey(defaultWorkspace, tag)})
+				out = append(out, store.Index{Name: tagIndex(k.name), Key: indexKey(workspace, tag)})
 			}
 		}
 	}

@@ -24,6 +24,10 @@ type kind struct {
 	tuple      []string // fields that are unique together, nil for none
 	tupleIndex string
 	tagged     bool
+	// spaced kinds belong to a workspace, the others to all.
+	spaced bool
+	// unnamed are fields of the tuple that count only where they are set.
+	unnamed map[string]bool
 	// softFields are paths of lists of ids that restrict deletes without being foreign.
 	softFields []string
 	// softReferrers are such lists of others that lead to this kind, as index names.
@@ -75,7 +79,7 @@ func compileKinds(defs []*entity.Def) ([]*kind, map[string]*kind, error) {
 		if byName[def.Kind()] != nil {
 			return nil, nil, fmt.Errorf("two kinds are named %s", def.Kind())
 		}
-		k := &kind{def: def, schema: def.Schema, name: def.Kind(), pk: "id", local: def.Hidden || def.Schema.NotExported && !def.Schema.Runtime}
+		k := &kind{def: def, schema: def.Schema, name: def.Kind(), pk: "id", local: def.Hidden || def.Schema.NotExported && !def.Schema.Runtime, spaced: def.Schema.Workspaceable}
 		if len(def.Schema.PrimaryKey) > 0 {
 			k.pk = def.Schema.PrimaryKey[0]
 		}
@@ -111,19 +115,25 @@ func (k *kind) compile(byName map[string]*kind) error {
 			k.addSoft(byName, f.Name)
 		}
 		if f.Unique && f.Name != k.pk {
-			k.uniques = append(k.uniques, uniqueField{f.Name, k.name + "." + f.Name, f.UniqueAcrossWS || !k.schema.Workspaceable})
+			k.uniques = append(k.uniques, uniqueField{f.Name, k.name + "." + f.Name, f.UniqueAcrossWS || !k.spaced})
 		}
 	}
 	if k.name == kindPlugins {
 		k.addSoft(byName, "config."+kindCACertificates)
 	}
 	if tuple := k.schema.CacheKey; len(tuple) > 1 {
-		k.tuple, k.tupleIndex = tuple, k.name
+		k.tuple, k.tupleIndex, k.unnamed = tuple, k.name, map[string]bool{}
 		for _, name := range tuple {
-			if k.schema.Field(name) == nil {
+			f := k.schema.Field(name)
+			switch {
+			case f == nil:
 				return fmt.Errorf("the fields that are unique together name %s, which is no field", name)
+			case f.Extra:
+				// It came later: entities without it keep their index entries.
+				k.unnamed[name] = true
+			default:
+				k.tupleIndex += "." + name
 			}
-			k.tupleIndex += "." + name
 		}
 	}
 	return nil
@@ -182,6 +192,31 @@ func (k *kind) besides(field string) string {
 func (k *kind) id(o schema.Object) string {
 	id, _ := o[k.pk].(string)
 	return id
+}
+
+// workspace returns the id of the workspace of a stored entity, "" for the default one.
+func (k *kind) workspace(o schema.Object) string {
+	if !k.spaced {
+		return defaultWorkspace
+	}
+	id, _ := o[schema.WorkspaceID].(string)
+	return id
+}
+
+// in tells whether an entity is one of a workspace, or of all.
+func (k *kind) in(o schema.Object, workspace string) bool {
+	return !k.spaced || k.workspace(o) == workspace
+}
+
+// tupleFields are the values of the fields that are unique together, as errors name them.
+func (k *kind) tupleFields(o schema.Object) schema.Object {
+	fields := schema.Object{}
+	for _, name := range k.tuple {
+		if v := o[name]; v != nil || !k.unnamed[name] {
+			fields[name] = v
+		}
+	}
+	return fields
 }
 
 // refID returns the id that a foreign field refers to, "" for none.

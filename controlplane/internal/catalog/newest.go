@@ -17,7 +17,7 @@ func (c *Catalog) newest(tx store.Tx, k *kind, o *ListOptions, size int) (page P
 			return page, invalidOffset(o.Offset, "not a number")
 		}
 	}
-	ids, err := k.ids(tx, o, "", everything)
+	ids, err := c.ids(tx, k, o, "", everything)
 	if err != nil {
 		return page, err
 	}
@@ -27,7 +27,7 @@ func (c *Catalog) newest(tx store.Tx, k *kind, o *ListOptions, size int) (page P
 		if err != nil {
 			return page, err
 		}
-		if c.ended(k, stored) || !k.matches(o, stored) {
+		if c.ended(k, stored) || !k.in(stored, c.workspace) || !k.matches(o, stored) {
 			continue
 		}
 		all = append(all, stored)

@@ -63,7 +63,7 @@ func (c *Catalog) lookup(tx store.Tx, k *kind, field, value string) (string, err
 	if u == nil || value == "" {
 		return "", ErrNotFound
 	}
-	id, err := tx.Lookup(u.index, u.key(value))
+	id, err := tx.Lookup(u.index, u.key(c.workspace, value))
 	if errors.Is(err, store.ErrNotFound) {
 		return "", ErrNotFound
 	}
@@ -80,7 +80,7 @@ func (c *Catalog) resolve(tx store.Tx, k *kind, key Key, scope Scope) (string, e
 	}
 	endpoint := k.schema.EndpointKey
 	if besides := k.besides(scope.Field); besides != "" {
-		tuple, err := k.tupleKey(schema.Object{scope.Field: schema.Object{"id": scope.ParentID}, besides: key.Value})
+		tuple, err := k.tupleKey(c.workspace, schema.Object{scope.Field: schema.Object{"id": scope.ParentID}, besides: key.Value})
 		if err != nil {
 			return "", err
 		}
@@ -123,7 +123,7 @@ func (c *Catalog) find(tx store.Tx, k *kind, key Key, scope Scope) (schema.Objec
 		return nil, err
 	}
 	o, err := k.load(tx, id)
-	if errors.Is(err, store.ErrNotFound) || err == nil && c.ended(k, o) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && (c.ended(k, o) || !k.in(o, c.workspace)) {
 		return nil, notFound(key, k.schema.EndpointKey)
 	}
 	if err != nil {
@@ -247,7 +247,7 @@ func (c *Catalog) List(_ context.Context, def *entity.Def, o ListOptions) (page 
 	err = c.o.Store.View(func(tx store.Tx) error {
 		page.Entities = make([]schema.Object, 0, min(size, DefaultPageSize))
 		for {
-			ids, err := k.ids(tx, &o, after, size+1)
+			ids, err := c.ids(tx, k, &o, after, size+1)
 			if err != nil {
 				return err
 			}
@@ -256,7 +256,7 @@ func (c *Catalog) List(_ context.Context, def *entity.Def, o ListOptions) (page 
 				if err != nil {
 					return err
 				}
-				if c.ended(k, stored) || !k.matches(&o, stored) {
+				if c.ended(k, stored) || !k.in(stored, c.workspace) || !k.matches(&o, stored) {
 					after = id
 					continue
 				}
@@ -280,7 +280,7 @@ func (c *Catalog) List(_ context.Context, def *entity.Def, o ListOptions) (page 
 }
 
 // ids returns up to limit ids behind after, of those that may match.
-func (k *kind) ids(tx store.Tx, o *ListOptions, after string, limit int) ([]string, error) {
+func (c *Catalog) ids(tx store.Tx, k *kind, o *ListOptions, after string, limit int) ([]string, error) {
 	var ids []string
 	take := func(id string) bool {
 		ids = append(ids, id)
@@ -291,7 +291,10 @@ func (k *kind) ids(tx store.Tx, o *ListOptions, after string, limit int) ([]stri
 		err := tx.Scan(k.name+"."+o.Scope.Field, o.Scope.ParentID, after, limit, take)
 		return ids, err
 	case len(o.Tags) > 0 && !o.AnyTag, len(o.Tags) == 1:
-		err := tx.Scan(tagIndex(k.name), indexKey(defaultWorkspace, o.Tags[0]), after, limit, take)
+		err := tx.Scan(tagIndex(k.name), indexKey(c.tagSpace(k), o.Tags[0]), after, limit, take)
+		return ids, err
+	case k.spaced && c.workspace != defaultWorkspace:
+		err := tx.Scan(workspaceIndex(k.name), c.workspace, after, limit, take)
 		return ids, err
 	}
 	if o.NameContains != "" {
@@ -354,9 +357,9 @@ func (c *Catalog) Tagged(_ context.Context, tag string, size int, offset string)
 			if !k.tagged || k.name < from[0] {
 				continue
 			}
-			index, key := taggedIndex(k.name), indexKey(defaultWorkspace, "")
+			index, key := taggedIndex(k.name), indexKey(c.tagSpace(k), "")
 			if tag != "" {
-				index, key = tagIndex(k.name), indexKey(defaultWorkspace, tag)
+				index, key = tagIndex(k.name), indexKey(c.tagSpace(k), tag)
 			}
 			var ids []string
 			if err := tx.Scan(index, key, "", everything, func(id string) bool {
@@ -389,6 +392,15 @@ func (c *Catalog) Tagged(_ context.Context, tag string, size int, offset string)
 		return nil
 	})
 	return page, err
+}
+
+// tagSpace is what is in front of the tags of a kind: those of entities that belong to
+// all workspaces are kept with the default one's.
+func (c *Catalog) tagSpace(k *kind) string {
+	if !k.spaced {
+		return defaultWorkspace
+	}
+	return c.workspace
 }
 
 func sortedTags(tags []any) []string {

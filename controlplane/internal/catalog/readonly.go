@@ -14,6 +14,14 @@ func ReadOnly(api API) API { return readOnly{api} }
 
 type readOnly struct{ API }
 
+// In implements API.
+func (r readOnly) In(workspace string) API { return readOnly{r.API.In(workspace)} }
+
+// DeleteWorkspace implements API.
+func (r readOnly) DeleteWorkspace(_ context.Context, key Key, _ bool) (Written, error) {
+	return Written{}, unsupported("remove", entity.Workspaces, key)
+}
+
 func unsupported(what string, def *entity.Def, key Key) error {
 	by := ""
 	if key.ID == "" && def.Schema.EndpointKey != "" {

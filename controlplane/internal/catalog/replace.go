@@ -93,10 +93,10 @@ func (r *replacing) identify(k *kind, list []schema.Object) {
 			if !ok || value == "" {
 				continue
 			}
-			if stored, err := r.tx.Lookup(u.index, u.key(value)); err == nil {
+			if stored, err := r.tx.Lookup(u.index, u.key(r.c.workspace, value)); err == nil {
 				id = stored
 			} else if u.name == k.schema.EndpointKey {
-				id = made(k, value)
+				id = r.id(k, value)
 			}
 		}
 		r.given[k.name][i] = id
@@ -110,6 +110,14 @@ func (r *replacing) identify(k *kind, list []schema.Object) {
 			}
 		}
 	}
+}
+
+// id is made for the workspace: those of the default one are what Kong makes.
+func (r *replacing) id(k *kind, name string) string {
+	if k.spaced && r.c.workspace != defaultWorkspace {
+		name = r.c.workspace + "\x00" + name
+	}
+	return made(k, name)
 }
 
 // made makes an id from what names an entity: the same document gives the same ids.
@@ -179,8 +187,13 @@ func (r *replacing) process(k *kind, i int, given schema.Object) error {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
+	if stored != nil && !k.in(stored, r.c.workspace) {
+		r.fail(k, i, given, r.elsewhere(k, id, given, stored))
+		return nil
+	}
 	o, err := k.schema.Process(in, r.op, stored)
 	if err == nil {
+		r.c.place(k, o)
 		err = r.c.check(k, o)
 	}
 	if err == nil {
@@ -191,6 +204,18 @@ func (r *replacing) process(k *kind, i int, given schema.Object) error {
 		return nil
 	}
 	return r.add(k, id, o)
+}
+
+// elsewhere is the error for what another workspace has: the id, or a value that
+// workspaces share.
+func (r *replacing) elsewhere(k *kind, id string, given, stored schema.Object) error {
+	for i := range k.uniques {
+		u := &k.uniques[i]
+		if v := uniqueValue(given, u.name); u.everywhere && v != "" && v == uniqueValue(stored, u.name) {
+			return uniqueViolation(schema.Object{u.name: v})
+		}
+	}
+	return primaryKeyViolation(k.pk, id)
 }
 
 func describe(target *kind, ref any) (member, value string) {
@@ -214,7 +239,7 @@ func describe(target *kind, ref any) (member, value string) {
 func (r *replacing) nameless(k *kind, i int, in schema.Object) (string, error) {
 	var name string
 	if k.tuple != nil {
-		key, err := k.tupleKey(in)
+		key, err := k.tupleKey(r.c.workspace, in)
 		if err != nil {
 			return "", err
 		}
@@ -231,7 +256,7 @@ func (r *replacing) nameless(k *kind, i int, in schema.Object) (string, error) {
 		name = "body\x00" + string(b)
 	}
 	for n := 0; ; n++ {
-		if id := made(k, fmt.Sprintf("%s\x00%d", name, n)); r.made[k.name][id] == nil {
+		if id := r.id(k, fmt.Sprintf("%s\x00%d", name, n)); r.made[k.name][id] == nil {
 			return id, nil
 		}
 	}
@@ -257,16 +282,12 @@ func (r *replacing) unique(k *kind, o schema.Object) error {
 		return declaredTwice(k, k.pk, id)
 	}
 	if k.tuple != nil {
-		tuple, err := k.tupleKey(o)
+		tuple, err := k.tupleKey(r.c.workspace, o)
 		if err != nil {
 			return err
 		}
 		if _, twice := ids["seen\x00\x00"+tuple]; twice {
-			fields := schema.Object{}
-			for _, name := range k.tuple {
-				fields[name] = o[name]
-			}
-			return uniqueViolation(fields)
+			return uniqueViolation(k.tupleFields(o))
 		}
 		ids["seen\x00\x00"+tuple] = id
 	}
@@ -297,18 +318,23 @@ func (r *replacing) add(k *kind, id string, o schema.Object) error {
 		if _, declared := r.ids[snis.name]["name\x00"+name]; declared {
 			continue
 		}
-		id := made(snis, name)
-		if stored, err := r.tx.Lookup(snis.name+".name", snis.unique("name").key(name)); err == nil {
+		id := r.id(snis, name)
+		if stored, err := r.tx.Lookup(snis.name+".name", snis.unique("name").key(r.c.workspace, name)); err == nil {
 			id = stored
 		}
 		stored, err := snis.load(r.tx, id)
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
+		if stored != nil && !snis.in(stored, r.c.workspace) {
+			r.fail(k, 0, o, uniqueViolation(schema.Object{"name": name}))
+			continue
+		}
 		s, err := snis.schema.Process(schema.Object{"id": id, "name": name, "certificate": schema.Object{"id": k.id(o)}}, schema.Declare, stored)
 		if err != nil {
 			return err
 		}
+		r.c.place(snis, s)
 		if err := r.unique(snis, s); err != nil {
 			r.fail(k, 0, o, err)
 			continue
@@ -320,7 +346,8 @@ func (r *replacing) add(k *kind, id string, o schema.Object) error {
 	return nil
 }
 
-// write makes the store equal to what was declared, and touches nothing that is the same.
+// write makes the workspace equal to what was declared, and touches nothing that is the
+// same.
 func (r *replacing) write() error {
 	type change struct {
 		k *kind
@@ -338,10 +365,12 @@ func (r *replacing) write() error {
 		if err := r.tx.List(k.name, "", everything, func(id string, body []byte) bool {
 			o, ok := want[id]
 			if !ok {
-				if !r.stays(k, body) {
+				mine, err := r.c.owns(k, body)
+				if mine && !r.stays(k, body) {
 					gone = append(gone, id)
 				}
-				return true
+				listErr = err
+				return err == nil
 			}
 			b, err := k.schema.Encode(o)
 			if err != nil {
@@ -354,6 +383,9 @@ func (r *replacing) write() error {
 			return errors.Join(err, listErr)
 		}
 		for _, id := range gone {
+			if err := r.c.elsewhereReferenced(r.tx, k, id); err != nil {
+				return err
+			}
 			if err := r.tx.Delete(k.name, id); err != nil {
 				return err
 			}
@@ -418,13 +450,13 @@ func (r *replacing) holder(k *kind, o schema.Object) (string, bool) {
 	for i := range k.uniques {
 		u := &k.uniques[i]
 		if v := uniqueValue(o, u.name); v != "" {
-			if other, err := r.tx.Lookup(u.index, u.key(v)); err == nil && other != id {
+			if other, err := r.tx.Lookup(u.index, u.key(r.c.workspace, v)); err == nil && other != id {
 				return other, r.made[k.name][other] != nil
 			}
 		}
 	}
 	if k.tuple != nil {
-		if key, err := k.tupleKey(o); err == nil {
+		if key, err := k.tupleKey(r.c.workspace, o); err == nil {
 			if other, err := r.tx.Lookup(k.tupleIndex, key); err == nil && other != id {
 				return other, r.made[k.name][other] != nil
 			}

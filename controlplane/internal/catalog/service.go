@@ -38,6 +38,8 @@ type Catalog struct {
 	log    hclog.Logger
 	kinds  []*kind // those that others refer to first
 	byName map[string]*kind
+	// workspace that entities are read from and written to; see In.
+	workspace string
 }
 
 var _ API = (*Catalog)(nil)
@@ -70,30 +72,6 @@ func (c *Catalog) Streamed() []string {
 		}
 	}
 	return out
-}
-
-const defaultName = "default"
-
-func (c *Catalog) makeWorkspace(ctx context.Context) error {
-	k := c.byName[kindWorkspaces]
-	if k == nil {
-		return nil
-	}
-	_, err := c.o.Store.Update(ctx, store.Info{Summary: "default workspace"}, func(tx store.WriteTx) error {
-		_, err := tx.Lookup(k.name+".name", indexKey(allWorkspaces, defaultName))
-		if !errors.Is(err, store.ErrNotFound) {
-			return err
-		}
-		o, err := k.schema.Process(schema.Object{"name": defaultName}, schema.Insert, nil)
-		if err != nil {
-			return err
-		}
-		return k.put(tx, o)
-	})
-	if err != nil {
-		return fmt.Errorf("make default workspace: %w", err)
-	}
-	return nil
 }
 
 func (c *Catalog) kind(def *entity.Def) (*kind, error) {
@@ -212,11 +190,7 @@ func (k *kind) put(tx store.WriteTx, o schema.Object) error {
 // conflict names the fields of a unique index.
 func (k *kind) conflict(c *store.ConflictError, o schema.Object) error {
 	if c.Index == k.tupleIndex && k.tuple != nil {
-		fields := schema.Object{}
-		for _, name := range k.tuple {
-			fields[name] = o[name]
-		}
-		return uniqueViolation(fields)
+		return uniqueViolation(k.tupleFields(o))
 	}
 	for i := range k.uniques {
 		if k.uniques[i].index == c.Index {

@@ -34,10 +34,12 @@ func (c *Catalog) insert(tx store.WriteTx, k *kind, in schema.Object) (schema.Ob
 	if err != nil {
 		return nil, c.o.Kinds.Explain(k.def, in, err)
 	}
-	if _, err := tx.Get(k.name, k.id(o)); !errors.Is(err, store.ErrNotFound) {
-		if err == nil {
-			err = primaryKeyViolation(k.pk, k.id(o))
+	if k.name == kindWorkspaces {
+		if err := c.checkWorkspace(k, o, nil, false); err != nil {
+			return nil, err
 		}
+	}
+	if err := c.vacant(tx, k, k.id(o)); err != nil {
 		return nil, err
 	}
 	return c.write(tx, k, o, in)
@@ -69,6 +71,11 @@ func (c *Catalog) Update(ctx context.Context, def *entity.Def, key Key, scope Sc
 			return c.o.Kinds.Explain(k.def, in, err)
 		}
 		o[k.pk] = k.id(stored)
+		if k.name == kindWorkspaces {
+			if err := c.checkWorkspace(k, o, stored, true); err != nil {
+				return err
+			}
+		}
 		w.Entity, err = c.write(tx, k, o, in)
 		return err
 	})
@@ -98,10 +105,21 @@ func (c *Catalog) Upsert(ctx context.Context, def *entity.Def, key Key, scope Sc
 		if err != nil {
 			return err
 		}
-		k.place(in, key, scope, stored)
+		k.address(in, key, scope, stored)
 		o, err := k.schema.Process(in, schema.Upsert, stored)
 		if err != nil {
 			return c.o.Kinds.Explain(k.def, in, err)
+		}
+		if k.name == kindWorkspaces {
+			if err := c.checkWorkspace(k, o, stored, false); err != nil {
+				return err
+			}
+		}
+		if stored == nil && k.spaced && key.ID != "" {
+			// The id may be taken in another workspace.
+			if err := c.vacant(tx, k, key.ID); err != nil {
+				return err
+			}
 		}
 		w.Entity, err = c.write(tx, k, o, in)
 		return err
@@ -109,8 +127,8 @@ func (c *Catalog) Upsert(ctx context.Context, def *entity.Def, key Key, scope Sc
 	return w, err
 }
 
-// place makes the address of an upsert a part of the object.
-func (k *kind) place(in schema.Object, key Key, scope Scope, stored schema.Object) {
+// address makes the address of an upsert a part of the object.
+func (k *kind) address(in schema.Object, key Key, scope Scope, stored schema.Object) {
 	switch {
 	case key.ID != "":
 		in[k.pk] = key.ID
@@ -200,12 +218,13 @@ func (c *Catalog) references(tx store.Tx, k *kind, in schema.Object) (schema.Obj
 // write stores a processed entity with what belongs to it, and returns it for an answer.
 // in is what was given.
 func (c *Catalog) write(tx store.WriteTx, k *kind, o, in schema.Object) (schema.Object, error) {
+	c.place(k, o)
 	for _, r := range k.foreign {
 		id := refID(o, r.field)
 		if id == "" {
 			continue
 		}
-		if _, err := tx.Get(r.target.name, id); errors.Is(err, store.ErrNotFound) {
+		if err := c.reachable(tx, r.target, id); errors.Is(err, store.ErrNotFound) {
 			return nil, foreignKeyViolation(r.field, r.target.name, id)
 		} else if err != nil {
 			return nil, err
@@ -287,6 +306,7 @@ func (c *Catalog) setServerNames(tx store.WriteTx, certificate string, names []a
 		if err != nil {
 			return err
 		}
+		c.place(snis, o)
 		if err := snis.put(tx, o); err != nil {
 			return err
 		}
