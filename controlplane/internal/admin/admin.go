@@ -134,6 +134,8 @@ func New(o Options) (*API, error) {
 	a.addSchemas()
 	a.addCluster()
 	a.addKinds()
+	a.addWorkspaces()
+	a.addGroups()
 	a.addPlugins()
 	if o.Tokens != nil {
 		a.addTokens()
@@ -228,9 +230,11 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, t *table, v *visit)
 		m.bare, m.header = true, [][2]string{{"Connection", "close"}}
 		return m
 	}
-	e, values, found := t.find(r.URL.EscapedPath())
+	c := &call{api: a, w: w, r: r, ctx: r.Context(), visit: v}
+	e, found := c.route(t)
+	entered := c.enter()                           // who is not let in is not told whether there is such a workspace
 	if !t.open && r.Method != http.MethodOptions { // browsers ask without a token whether they may bring one
-		if out, in := a.admit(v, r, useOf(r, e)); !in {
+		if out, in := a.admit(v, r, c.use(e)); !in {
 			return out
 		}
 	}
@@ -252,7 +256,9 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, t *table, v *visit)
 	if tooMany(r.URL.RawQuery) {
 		return message(http.StatusBadRequest, tooManyArguments)
 	}
-	c := &call{api: a, w: w, r: r, ctx: r.Context(), values: values, visit: v}
+	if entered != nil {
+		return a.fail(r, entered)
+	}
 	if err := c.checkType(); err != nil {
 		return a.fail(r, err)
 	}
@@ -285,6 +291,11 @@ type call struct {
 	values []string        // of the {name} parts of the path
 	visit  *visit
 	wait   *wait // nil when the client does not wait for nodes
+	// pattern of the endpoint, such as "/services/{services}".
+	pattern string
+	// prefix is the first part of a path such as /team/services; workspace is what the
+	// catalog calls that workspace, "" for the default one, and space its name.
+	prefix, workspace, space string
 }
 
 // path returns the path as it was asked for, without a slash at its end.

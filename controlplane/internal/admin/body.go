@@ -64,7 +64,7 @@ func (c *call) checkType() error {
 		}
 	}
 	for _, yaml := range yamlTypes {
-		if media == yaml && c.r.URL.Path == "/config" {
+		if media == yaml && c.pattern == "/config" {
 			return nil
 		}
 	}

@@ -84,7 +84,7 @@ func (a *API) mark(healthy bool) handler {
 			return answer{}, err
 		}
 		id, _ := upstream["id"].(string)
-		target, err := a.o.Catalog.Get(c.ctx, targets, keyOf(c.values[1]), catalog.Scope{Field: "upstream", ParentID: id})
+		target, err := c.catalog().Get(c.ctx, targets, keyOf(c.values[1]), catalog.Scope{Field: "upstream", ParentID: id})
 		if err != nil {
 			return answer{}, missing(err, targets, c.values[1])
 		}

@@ -26,7 +26,7 @@ func (k kind) insert(c *call) (answer, error) {
 		return answer{}, err
 	}
 	k.own(in, scope)
-	w, err := c.api.o.Catalog.Insert(c.ctx, k.def, in)
+	w, err := c.catalog().Insert(c.ctx, k.def, in)
 	if err != nil {
 		return answer{}, err
 	}
@@ -45,7 +45,7 @@ func (k kind) get(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	o, err := c.api.o.Catalog.Get(c.ctx, k.def, key, scope)
+	o, err := c.catalog().Get(c.ctx, k.def, key, scope)
 	if err != nil {
 		return answer{}, missing(err, k.def, c.values[len(c.values)-1])
 	}
@@ -62,7 +62,7 @@ func (k kind) update(c *call) (answer, error) {
 	byName := k.def.Kind() == kindCertificates && key.ID == ""
 	var stored schema.Object
 	if k.parent != nil || byName || k.def.Schema.SubschemaKey != "" {
-		if stored, err = c.api.o.Catalog.Get(c.ctx, k.def, key, scope); err != nil && (k.parent != nil || byName || !isNotFound(err)) {
+		if stored, err = c.catalog().Get(c.ctx, k.def, key, scope); err != nil && (k.parent != nil || byName || !isNotFound(err)) {
 			return answer{}, missing(err, k.def, c.values[len(c.values)-1])
 		}
 	}
@@ -74,7 +74,7 @@ func change(c *call, def *entity.Def, key catalog.Key, scope catalog.Scope, stor
 	if err != nil {
 		return answer{}, err
 	}
-	w, err := c.api.o.Catalog.Update(c.ctx, def, key, scope, in)
+	w, err := c.catalog().Update(c.ctx, def, key, scope, in)
 	if err != nil {
 		return answer{}, err
 	}
@@ -98,7 +98,7 @@ func replace(c *call, k kind, key catalog.Key, scope catalog.Scope) (answer, err
 		return answer{}, err
 	}
 	k.own(in, scope)
-	w, err := c.api.o.Catalog.Upsert(c.ctx, k.def, key, scope, in)
+	w, err := c.catalog().Upsert(c.ctx, k.def, key, scope, in)
 	if err != nil {
 		return answer{}, err
 	}
@@ -115,7 +115,7 @@ func (k kind) remove(c *call) (answer, error) {
 			return answer{}, err
 		}
 	}
-	w, err := c.api.o.Catalog.Delete(c.ctx, k.def, key, scope)
+	w, err := c.catalog().Delete(c.ctx, k.def, key, scope)
 	if err != nil {
 		return answer{}, missing(err, k.def, c.values[len(c.values)-1])
 	}
@@ -187,7 +187,7 @@ func (v view) upsert(c *call) (answer, error) {
 		return answer{}, err
 	}
 	id, _ := item["id"].(string)
-	w, err := c.api.o.Catalog.Update(c.ctx, v.def, catalog.Key{ID: id}, catalog.Scope{}, schema.Object{v.field: schema.Object{"id": made.ID}})
+	w, err := c.catalog().Update(c.ctx, v.def, catalog.Key{ID: id}, catalog.Scope{}, schema.Object{v.field: schema.Object{"id": made.ID}})
 	if err != nil {
 		return answer{}, err
 	}

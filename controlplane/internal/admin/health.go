@@ -79,7 +79,7 @@ func (a *API) upstreamHealth(c *call) (answer, error) {
 	if query.Get("balancer_health") == "1" {
 		return a.balancerHealth(c, upstream, o.Scope)
 	}
-	page, err := a.o.Catalog.List(c.ctx, targets, o)
+	page, err := c.catalog().List(c.ctx, targets, o)
 	if err != nil {
 		return answer{}, err
 	}
@@ -213,7 +213,7 @@ func (a *API) balancerHealth(c *call, upstream schema.Object, scope catalog.Scop
 	hosts := []any{}
 	total, unavailable := 0, 0
 	for o := (catalog.ListOptions{Scope: scope, Newest: true, Size: maxPageSize}); ; {
-		page, err := a.o.Catalog.List(c.ctx, a.o.Kinds.ByKind(kindTargets), o)
+		page, err := c.catalog().List(c.ctx, a.o.Kinds.ByKind(kindTargets), o)
 		if err != nil {
 			return answer{}, err
 		}

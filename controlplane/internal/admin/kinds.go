@@ -21,12 +21,14 @@ type kind struct {
 
 // Kinds that the Admin API treats in an own way.
 const (
-	kindTags         = "tags"
-	kindCertificates = "certificates"
-	kindConsumers    = "consumers"
-	kindUpstreams    = "upstreams"
-	kindTargets      = "targets"
-	kindSNIs         = "snis"
+	kindTags           = "tags"
+	kindWorkspaces     = "workspaces"
+	kindConsumerGroups = "consumer_groups"
+	kindCertificates   = "certificates"
+	kindConsumers      = "consumers"
+	kindUpstreams      = "upstreams"
+	kindTargets        = "targets"
+	kindSNIs           = "snis"
 )
 
 // unviewed are foreign fields whose entity has no view, as in Kong.
@@ -48,7 +50,7 @@ func (a *API) addKinds() {
 		if !def.Schema.NoTopLevel {
 			k := kind{def: def}
 			a.table.add(top, k.collection())
-			a.table.add(top+item(def), k.item())
+			a.table.add(top+item(def), itemOf(k))
 		}
 		for i := range def.Schema.Fields {
 			f := &def.Schema.Fields[i]
@@ -65,6 +67,18 @@ func (a *API) addKinds() {
 			}
 		}
 	}
+}
+
+// itemOf are the methods of an item, some of which a few kinds have their own way.
+func itemOf(k kind) map[string]handler {
+	methods := k.item()
+	switch k.def.Kind() {
+	case kindConsumerGroups:
+		methods[http.MethodGet] = showGroup
+	case kindWorkspaces:
+		methods[http.MethodDelete] = deleteWorkspace
+	}
+	return methods
 }
 
 // item is the part of a path that names one of a kind.
@@ -119,7 +133,7 @@ func (k kind) place(c *call) (catalog.Key, catalog.Scope, error) {
 // find returns the entity that a part of the path names. What is not there is
 // answered without details.
 func (c *call) find(def *entity.Def, name string) (schema.Object, error) {
-	o, err := c.api.o.Catalog.Get(c.ctx, def, keyOf(name), catalog.Scope{})
+	o, err := c.catalog().Get(c.ctx, def, keyOf(name), catalog.Scope{})
 	return o, missing(err, def, name)
 }
 

@@ -43,7 +43,7 @@ func (k kind) list(c *call) (answer, error) {
 		o.Tags = nil // Kong reads tags below a parent, and lists everything
 		o.Newest = k.def.Kind() == kindTargets && !k.all
 	}
-	p, err := c.api.o.Catalog.List(c.ctx, k.def, o)
+	p, err := c.catalog().List(c.ctx, k.def, o)
 	if err != nil {
 		return answer{}, err
 	}
@@ -56,7 +56,7 @@ const nameContains = "name_contains"
 
 // findOne answers a list of the one entity with a value, or of none.
 func findOne(c *call, def *entity.Def, field, value string) (answer, error) {
-	o, err := c.api.o.Catalog.Find(c.ctx, def, field, value)
+	o, err := c.catalog().Find(c.ctx, def, field, value)
 	list := []any{}
 	switch {
 	case err == nil:
@@ -185,7 +185,7 @@ func (a *API) addTags(def *entity.Def) {
 		if err != nil {
 			return answer{}, err
 		}
-		p, err := a.o.Catalog.Tagged(c.ctx, tag, size, offset)
+		p, err := c.catalog().Tagged(c.ctx, tag, size, offset)
 		if err != nil {
 			return answer{}, err
 		}

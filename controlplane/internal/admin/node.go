@@ -117,17 +117,17 @@ func (p *clusterPlugins) names(c *call) ([]string, error) {
 	}
 	def := p.api.o.Kinds.ByKind("plugins")
 	seen := map[string]bool{}
-	for o := (catalog.ListOptions{Size: maxPageSize}); def != nil; {
-		page, err := p.api.o.Catalog.List(c.ctx, def, o)
-		if err != nil {
-			return nil, fmt.Errorf("list plugins: %w", err)
-		}
-		for _, e := range page.Entities {
+	spaces, err := p.api.spaces(c)
+	if err != nil {
+		return nil, err
+	}
+	for _, space := range spaces {
+		if err := each(c, p.api.o.Catalog.In(space), def, catalog.ListOptions{}, func(e schema.Object) error {
 			name, _ := e["name"].(string)
 			seen[name] = true
-		}
-		if o.Offset = page.Next; page.Next == "" {
-			break
+			return nil
+		}); err != nil {
+			return nil, fmt.Errorf("list plugins: %w", err)
 		}
 	}
 	p.list, p.known = []string{}, at

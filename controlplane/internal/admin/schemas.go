@@ -68,7 +68,7 @@ func (a *API) validate(c *call, def *entity.Def) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := a.o.Catalog.Validate(def, in); err != nil {
+	if err := c.catalog().Validate(def, in); err != nil {
 		return answer{}, err
 	}
 	return message(http.StatusOK, "schema validation successful"), nil

@@ -75,8 +75,9 @@ type API interface {
 	// In returns the same for a workspace, by its id; "" is the default one, which is also
 	// what a Catalog starts with. Entities of another workspace are not there.
 	In(workspace string) API
-	// Workspace returns the id for In of a workspace, by its name or id, or ErrNotFound.
-	Workspace(ctx context.Context, nameOrID string) (string, error)
+	// Workspace returns the id for In and the name of a workspace, by its name or id, or
+	// ErrNotFound.
+	Workspace(ctx context.Context, nameOrID string) (id, name string, err error)
 	// Counts returns how many entities of each kind are in the workspace.
 	Counts(ctx context.Context) (map[string]int, error)
 	// DeleteWorkspace removes a workspace. One that has entities is ErrNotEmpty, unless
@@ -94,6 +95,9 @@ type API interface {
 	// Delete removes an entity and what goes along with it. Deleting what is not there
 	// is no error, but in a scope it is ErrNotFound.
 	Delete(ctx context.Context, def *entity.Def, key Key, scope Scope) (Written, error)
+	// DeleteAll removes all entities of a kind in a scope, and what goes along with them, in
+	// one change set.
+	DeleteAll(ctx context.Context, def *entity.Def, scope Scope) (Written, error)
 	// Validate checks without storing and without looking at references.
 	Validate(def *entity.Def, in schema.Object) error
 	// Replace makes the whole workspace equal to the entities given by kind, in one change

@@ -40,6 +40,32 @@ func (c *Catalog) Delete(ctx context.Context, def *entity.Def, key Key, scope Sc
 	return w, err
 }
 
+// DeleteAll implements API.
+func (c *Catalog) DeleteAll(ctx context.Context, def *entity.Def, scope Scope) (w Written, err error) {
+	k, err := c.kind(def)
+	if err != nil {
+		return w, err
+	}
+	w.Position, err = c.o.Store.Update(ctx, store.Info{Summary: "delete " + k.name}, func(tx store.WriteTx) error {
+		ids, err := c.ids(tx, k, &ListOptions{Scope: scope}, "", everything)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if _, err := c.find(tx, k, Key{ID: id}, scope); errors.Is(err, ErrNotFound) {
+				continue // of another workspace, or removed with one before
+			} else if err != nil {
+				return err
+			}
+			if err := c.remove(tx, k, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return w, err
+}
+
 // remove deletes an entity, and does with what refers to it as the schema says.
 func (c *Catalog) remove(tx store.WriteTx, k *kind, id string) error {
 	for _, s := range k.softReferrers {

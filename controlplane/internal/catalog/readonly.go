@@ -55,3 +55,8 @@ func (r readOnly) Upsert(_ context.Context, def *entity.Def, key Key, _ Scope, _
 func (r readOnly) Delete(_ context.Context, def *entity.Def, key Key, _ Scope) (Written, error) {
 	return Written{}, unsupported("remove", def, key)
 }
+
+// DeleteAll implements API.
+func (r readOnly) DeleteAll(_ context.Context, def *entity.Def, _ Scope) (Written, error) {
+	return Written{}, unsupported("remove", def, Key{ID: "any"})
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/shared/schema"
@@ -15,7 +16,7 @@ const defaultName = "default"
 // reservedNames begin paths of the Admin API that are about no kind: a workspace of that
 // name could not be told from them.
 var reservedNames = map[string]bool{ //nolint:gochecknoglobals // a constant
-	"audit": true, "cache": true, "clustering": true, "config": true, "debug": true, "endpoints": true, "kong": true,
+	"admin-tokens": true, "audit": true, "cache": true, "clustering": true, "config": true, "debug": true, "endpoints": true, "kong": true, "metrics": true,
 	"openapi.json": true, "schemas": true, "status": true, "timers": true, "tokens": true,
 }
 
@@ -32,33 +33,34 @@ func (c *Catalog) in(workspace string) *Catalog {
 }
 
 // Workspace implements API.
-func (c *Catalog) Workspace(_ context.Context, nameOrID string) (id string, err error) {
+func (c *Catalog) Workspace(_ context.Context, nameOrID string) (id, name string, err error) {
 	k := c.byName[kindWorkspaces]
 	if k == nil {
-		return "", ErrNotFound
+		return "", "", ErrNotFound
 	}
 	err = c.o.Store.View(func(tx store.Tx) error {
-		id, err = c.workspaceID(tx, k, nameOrID)
+		o, err := c.findWorkspace(tx, k, nameOrID)
+		if err == nil {
+			id = spaceOf(k, o)
+			name, _ = o["name"].(string)
+		}
 		return err
 	})
-	return id, err
+	return id, name, err
 }
 
-func (c *Catalog) workspaceID(tx store.Tx, k *kind, nameOrID string) (string, error) {
+func (c *Catalog) findWorkspace(tx store.Tx, k *kind, nameOrID string) (schema.Object, error) {
 	id, err := tx.Lookup(k.name+".name", indexKey(allWorkspaces, nameOrID))
 	if errors.Is(err, store.ErrNotFound) {
 		id = nameOrID
 	} else if err != nil {
-		return "", err
+		return nil, err
 	}
 	o, err := k.load(tx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return "", ErrNotFound
+		return nil, ErrNotFound
 	}
-	if err != nil {
-		return "", err
-	}
-	return spaceOf(k, o), nil
+	return o, err
 }
 
 // spaceOf returns what the entities of a workspace say of it.
@@ -77,11 +79,14 @@ func (c *Catalog) EnsureWorkspace(ctx context.Context, name string) (id string, 
 		return "", ErrNotFound
 	}
 	_, err = c.o.Store.Update(ctx, store.Info{Summary: "workspace " + name}, func(tx store.WriteTx) error {
-		id, err = c.workspaceID(tx, k, name)
+		o, err := c.findWorkspace(tx, k, name)
+		if err == nil {
+			id = spaceOf(k, o)
+		}
 		if !errors.Is(err, ErrNotFound) {
 			return err
 		}
-		o, err := k.schema.Process(schema.Object{"name": name}, schema.Insert, nil)
+		o, err = k.schema.Process(schema.Object{"name": name}, schema.Insert, nil)
 		if err != nil {
 			return err
 		}
@@ -276,8 +281,7 @@ func (c *Catalog) DeleteWorkspace(ctx context.Context, key Key, cascade bool) (w
 
 // clear removes what the workspace has, or refuses to when there is something.
 func (c *Catalog) clear(tx store.WriteTx, cascade bool) error {
-	for i := len(c.kinds) - 1; i >= 0; i-- { // those that refer to others first
-		k := c.kinds[i]
+	for _, k := range slices.Backward(c.kinds) { // those that refer to others first
 		if !k.spaced {
 			continue
 		}
