@@ -392,3 +392,30 @@ func authority(t *testing.T) string {
 	}
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
+
+func TestApplyFindsTheWorkspace(t *testing.T) {
+	w := newWorld(t)
+	a := w.space("a")
+	consumer := a.insert("consumers", schema.Object{"username": "u"})
+	def, id := w.def("keyauth_credentials"), uuid.NewString()
+	for _, change := range []catalog.Change{
+		{Op: catalog.InsertChange, Def: def, ID: id, In: schema.Object{"key": "k", "consumer": ref(consumer)}},
+		{Op: catalog.UpdateChange, Def: def, ID: id, In: schema.Object{"key": "l"}},
+	} {
+		if _, err := w.Apply(t.Context(), []catalog.Change{change}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if o, err := a.Get(t.Context(), def, catalog.Key{Value: "l"}, catalog.Scope{}); err != nil || o["id"] != id {
+		t.Errorf("in its workspace: %v, %v", o, err)
+	}
+	if _, err := w.Get(t.Context(), def, catalog.Key{Value: "l"}, catalog.Scope{}); !errors.Is(err, catalog.ErrNotFound) {
+		t.Errorf("in the default workspace: %v", err)
+	}
+	if _, err := w.Apply(t.Context(), []catalog.Change{{Op: catalog.DeleteChange, Def: def, ID: id}}); err != nil {
+		t.Error(err)
+	}
+	if _, err := w.Apply(t.Context(), []catalog.Change{{Op: catalog.DeleteChange, Def: def, ID: id}}); !errors.Is(err, catalog.ErrNotFound) {
+		t.Errorf("gone: %v", err)
+	}
+}
