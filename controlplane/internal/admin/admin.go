@@ -190,7 +190,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, t *table) {
 		h.Set("Connection", "keep-alive") // said although HTTP/1.1 implies it, as Kong does
 	}
 	if answer.bare {
-		answer.write(w, false)
+		answer.write(w, r)
 		return
 	}
 	h.Set("Access-Control-Allow-Origin", a.origin(r.Header.Get("Origin")))
@@ -201,7 +201,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, t *table) {
 	if !a.o.HideServer {
 		h.Set("Server", a.o.Server)
 	}
-	answer.write(w, r.Method == http.MethodHead)
+	answer.write(w, r)
 }
 
 // origin returns the origin that may read the answer.
@@ -258,6 +258,9 @@ func (a *API) answer(w http.ResponseWriter, r *http.Request, t *table, v *visit)
 	}
 	if entered != nil {
 		return a.fail(r, entered)
+	}
+	if err := c.decompress(); err != nil {
+		return a.fail(r, err)
 	}
 	if err := c.checkType(); err != nil {
 		return a.fail(r, err)

@@ -26,6 +26,8 @@ type answer struct {
 	// body is encoded as JSON; nil sends none. A text goes out as it is.
 	body   any
 	header [][2]string
+	// entity and page give the answer an ETag: of the entity, or of the whole body.
+	entity, page bool
 	// bare answers have no headers of the API's: Kong's server gives them before its API
 	// sees the request.
 	bare bool
@@ -51,7 +53,18 @@ func page(status int, reason string) answer {
 	}}
 }
 
-func (a answer) write(w http.ResponseWriter, headOnly bool) {
+// entityAnswer answers with one entity.
+func entityAnswer(status int, o schema.Object) answer {
+	return answer{status: status, body: o, entity: true}
+}
+
+// pageAnswer answers with a list or another document that stays the same until it is
+// written.
+func pageAnswer(body any) (answer, error) {
+	return answer{status: http.StatusOK, body: body, page: true}, nil
+}
+
+func (a answer) write(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	for _, line := range a.header {
 		h.Set(line[0], line[1])
@@ -70,12 +83,50 @@ func (a answer) write(w http.ResponseWriter, headOnly bool) {
 			a.status, body = http.StatusInternalServerError, []byte(`{"message":"`+unexpected+`"}`)
 		}
 	}
+	tag := a.tag(body)
+	if tag != "" && unchanged(r, tag) {
+		h.Set(headerETag, tag)
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	if len(body) >= leastCompressed && acceptsGzip(r.Header) {
+		if small, ok := compress(body); ok {
+			h.Set("Content-Encoding", encodingGzip)
+			h.Add("Vary", "Accept-Encoding")
+			body = small
+			if tag != "" {
+				tag = "W/" + tag // the same content, but not the same bytes
+			}
+		}
+	}
+	if tag != "" {
+		h.Set(headerETag, tag)
+	}
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(a.status)
-	if !headOnly {
+	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // the client may be gone
 	}
+}
+
+// tag returns the ETag of an answer, "" for none. body is what it is encoded as.
+func (a answer) tag(body []byte) string {
+	if a.status != http.StatusOK && a.status != http.StatusCreated {
+		return ""
+	}
+	o, isObject := a.body.(schema.Object)
+	switch {
+	case a.entity && isObject && o["ttl"] != nil:
+		tag, err := entityTag(o)
+		if err != nil {
+			return ""
+		}
+		return tag
+	case a.entity, a.page:
+		return etagOf(body)
+	}
+	return ""
 }
 
 // encode makes JSON: canonical for objects, encoding/json's for anything else.

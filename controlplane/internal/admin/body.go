@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"compress/gzip"
 	"errors"
 	"io"
 	"mime"
@@ -109,6 +110,9 @@ func (c *call) decode(s *schema.Schema, stored schema.Object) (schema.Object, er
 func unread(err error) error {
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return err
+	}
+	if errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) {
+		return refuse(http.StatusBadRequest, "cannot decompress the request body")
 	}
 	return refuse(http.StatusBadRequest, "cannot read the request body")
 }

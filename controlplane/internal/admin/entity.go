@@ -30,7 +30,7 @@ func (k kind) insert(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return c.wrote(w.Position, answer{status: http.StatusCreated, body: w.Entity})
+	return c.wrote(w.Position, entityAnswer(http.StatusCreated, w.Entity))
 }
 
 // own makes an entity one of the parent that the path names, whatever its body says.
@@ -49,7 +49,7 @@ func (k kind) get(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, missing(err, k.def, c.values[len(c.values)-1])
 	}
-	return ok(o)
+	return entityAnswer(http.StatusOK, o), nil
 }
 
 func (k kind) update(c *call) (answer, error) {
@@ -74,11 +74,14 @@ func change(c *call, def *entity.Def, key catalog.Key, scope catalog.Scope, stor
 	if err != nil {
 		return answer{}, err
 	}
+	if key.If, err = c.precondition(); err != nil {
+		return answer{}, err
+	}
 	w, err := c.catalog().Update(c.ctx, def, key, scope, in)
 	if err != nil {
 		return answer{}, err
 	}
-	return c.wrote(w.Position, answer{status: http.StatusOK, body: w.Entity})
+	return c.wrote(w.Position, entityAnswer(http.StatusOK, w.Entity))
 }
 
 func (k kind) upsert(c *call) (answer, error) {
@@ -98,11 +101,14 @@ func replace(c *call, k kind, key catalog.Key, scope catalog.Scope) (answer, err
 		return answer{}, err
 	}
 	k.own(in, scope)
+	if key.If, err = c.precondition(); err != nil {
+		return answer{}, err
+	}
 	w, err := c.catalog().Upsert(c.ctx, k.def, key, scope, in)
 	if err != nil {
 		return answer{}, err
 	}
-	return c.wrote(w.Position, answer{status: http.StatusOK, body: w.Entity})
+	return c.wrote(w.Position, entityAnswer(http.StatusOK, w.Entity))
 }
 
 func (k kind) remove(c *call) (answer, error) {
@@ -114,6 +120,9 @@ func (k kind) remove(c *call) (answer, error) {
 		if _, err := c.find(k.def, key.Value); err != nil {
 			return answer{}, err
 		}
+	}
+	if key.If, err = c.precondition(); err != nil {
+		return answer{}, err
 	}
 	w, err := c.catalog().Delete(c.ctx, k.def, key, scope)
 	if err != nil {
@@ -156,7 +165,7 @@ func (v view) get(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(o)
+	return entityAnswer(http.StatusOK, o), nil
 }
 
 func (v view) update(c *call) (answer, error) {
@@ -187,11 +196,12 @@ func (v view) upsert(c *call) (answer, error) {
 		return answer{}, err
 	}
 	id, _ := item["id"].(string)
+	entity, _ := out.body.(schema.Object)
 	w, err := c.catalog().Update(c.ctx, v.def, catalog.Key{ID: id}, catalog.Scope{}, schema.Object{v.field: schema.Object{"id": made.ID}})
 	if err != nil {
 		return answer{}, err
 	}
-	return c.wrote(w.Position, answer{status: out.status, body: out.body})
+	return c.wrote(w.Position, entityAnswer(out.status, entity))
 }
 
 // remove always refuses: what is deleted here would surprise.

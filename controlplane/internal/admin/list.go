@@ -47,7 +47,7 @@ func (k kind) list(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return ok(pageBody(c, p, query, k.parent == nil))
+	return pageAnswer(pageBody(c, p, query, k.parent == nil))
 }
 
 // nameContains is the query by which lists are asked for entities with a part of a name.
@@ -189,7 +189,7 @@ func (a *API) addTags(def *entity.Def) {
 		if err != nil {
 			return answer{}, err
 		}
-		return ok(pageBody(c, p, query, tag == ""))
+		return pageAnswer(pageBody(c, p, query, tag == ""))
 	}
 	a.table.add(top, map[string]handler{http.MethodGet: list, http.MethodPost: readOnly})
 	a.table.add(top+item(def), map[string]handler{

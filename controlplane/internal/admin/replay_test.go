@@ -56,6 +56,8 @@ func TestReplay(t *testing.T) {
 	exchanges := referencetest.Exchanges(t, "admin.jsonl")
 	server := newServer(t, nil)
 	r := &replay{t: t, server: server.URL, client: server.Client(), ours: map[string]string{}}
+	// The recorded client did not ask for compression, as Go's does by itself.
+	r.client.Transport.(*http.Transport).DisableCompression = true
 	r.findAbsent(exchanges)
 	good, total, absent := map[string]int{}, map[string]int{}, map[string]int{}
 	for i := range exchanges {

@@ -15,7 +15,7 @@ func (a *API) addSchemas() {
 		if err != nil {
 			return answer{}, err
 		}
-		return ok(render.Schema(def.Schema))
+		return pageAnswer(render.Schema(def.Schema))
 	})
 	a.table.add("/schemas/{db_entity_name}/validate", map[string]handler{http.MethodPost: func(c *call) (answer, error) {
 		def, err := a.kindNamed(c.values[0])
@@ -56,7 +56,7 @@ func (a *API) addRefined(kindName, noun string) {
 		if !found {
 			return answer{}, refuse(http.StatusNotFound, "No "+noun+" named '"+c.values[0]+"'")
 		}
-		return ok(render.Schema(s))
+		return pageAnswer(render.Schema(s))
 	})
 	a.table.add("/schemas/"+kindName+"/validate", map[string]handler{http.MethodPost: func(c *call) (answer, error) {
 		return a.validate(c, def)
