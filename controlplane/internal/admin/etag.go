@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/shared/schema"
@@ -70,12 +71,7 @@ func parseTags(name, text string) (etags, error) {
 }
 
 func (t etags) has(tag string) bool {
-	for _, e := range t.list {
-		if e == tag {
-			return true
-		}
-	}
-	return t.any
+	return t.any || slices.Contains(t.list, tag)
 }
 
 // precondition returns what If-Match and If-None-Match ask of the entity that is written,
