@@ -62,7 +62,7 @@ func (s *stack) nginxConf() string {
     ssl_certificate cert.pem;
     ssl_certificate_key key.pem;
     ssl_protocols TLSv1.2 TLSv1.3;
-    location / {
+`+s.nginxFlows()+`    location / {
       proxy_pass http://backend/;
       proxy_http_version 1.1;
       proxy_set_header Connection "";
@@ -74,7 +74,7 @@ func (s *stack) nginxConf() string {
       proxy_set_header X-Forwarded-Prefix /;
     }
   }
-`)
+`+s.nginxRPC())
 }
 
 func (s *stack) haproxyConf() string {

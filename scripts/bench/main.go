@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 )
 
 type options struct {
@@ -25,6 +26,7 @@ type options struct {
 	rounds      int
 	connections int
 	only        string
+	noFlows     bool
 	bin         string
 	write       bool
 }
@@ -37,6 +39,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds; the medians of them are printed")
 	flag.IntVar(&o.connections, "connections", 64, "keep-alive connections of the load")
 	flag.StringVar(&o.only, "case", "", "run only the cases whose name holds this")
+	flag.BoolVar(&o.noFlows, "no-flows", false, "leave out WebSocket, gRPC, large bodies, idle connections and latency at low load")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the built programs")
 	flag.BoolVar(&o.write, "write", false, "write the result into scripts/bench/results as well")
 	flag.Parse()
@@ -87,6 +90,17 @@ func run(o options) (err error) {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 			r.add(c, m)
+		}
+	}
+	if !o.noFlows && o.only == "" {
+		if r.Flows, err = s.measureFlows(ctx, flows(), min(3, o.rounds), 3*time.Second); err != nil {
+			return err
+		}
+		if r.Low, err = s.lowLoad(ctx); err != nil {
+			return err
+		}
+		if r.Idle, err = s.idle(ctx, idleConnections); err != nil {
+			return err
 		}
 	}
 	if r.Write, err = s.writeLatency(ctx, 60); err != nil {

@@ -50,16 +50,22 @@ func (s *stack) measure(ctx context.Context, c testCase, seconds, connections in
 	return m, nil
 }
 
-// load runs wrk once.
+// load runs wrk once for a case.
 func (s *stack) load(ctx context.Context, c testCase, seconds, connections int) (measurement, error) {
-	args := []string{"-t", "1", "-c", strconv.Itoa(connections), "-d", strconv.Itoa(seconds), "--latency"}
+	var args []string
 	for _, h := range c.headers {
 		args = append(args, "-H", h)
 	}
 	if c.script != "" {
 		args = append(args, "-s", filepath.Join(s.dir, "many.lua"))
 	}
-	out, err := exec.CommandContext(ctx, "wrk", append(args, s.url(c)+c.path)...).CombinedOutput()
+	return s.wrk(ctx, s.url(c)+c.path, seconds, connections, args...)
+}
+
+// wrk runs wrk once.
+func (s *stack) wrk(ctx context.Context, url string, seconds, connections int, args ...string) (measurement, error) {
+	args = append([]string{"-t", "1", "-c", strconv.Itoa(connections), "-d", strconv.Itoa(seconds), "--latency"}, args...)
+	out, err := exec.CommandContext(ctx, "wrk", append(args, url)...).CombinedOutput()
 	if err != nil {
 		return measurement{}, fmt.Errorf("wrk: %w\n%s", err, out)
 	}

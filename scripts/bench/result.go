@@ -21,6 +21,9 @@ type result struct {
 	Rounds      int               `json:"rounds"`
 	Seconds     int               `json:"seconds_each"`
 	Rows        []*row            `json:"rows"`
+	Flows       []*flowRow        `json:"flows,omitempty"`
+	Low         []latencyRow      `json:"latency_at_low_load,omitempty"`
+	Idle        []idleRow         `json:"idle_connections,omitempty"`
 	Write       writes            `json:"writes"`
 }
 
@@ -103,6 +106,11 @@ func (r *result) print(out io.Writer) {
 			current.Name, current.Proxy, current.CPU, current.CPURatio, goal, current.PerSecond, current.RateRatio, current.P50, current.P99)
 	}
 	_ = table.Flush()
+	if len(r.Flows) > 0 {
+		printFlows(out, r.Flows)
+		printLow(out, r.Low)
+		printIdle(out, r.Idle)
+	}
 	_, _ = fmt.Fprintf(out, "\n%d new routes: Admin API answers in %.1f ms, and the route serves %.1f ms later (medians; 90 of 100 within %.1f ms; goal 20 ms)\n",
 		r.Write.Count, r.Write.AdminP50, r.Write.ServedP50, r.Write.ServedP90)
 }

@@ -21,11 +21,14 @@ type stack struct {
 	dir, bin string
 
 	upstream, admin, cluster string
-	// address by proxy, in clear and with TLS.
-	clear, secure map[proxyKind]string
+	// backend and rpcBackend are the upstreams of the flows, in this process.
+	backend, rpcBackend string
+	// address by proxy, in clear, with TLS, and for HTTP/2 in clear.
+	clear, secure, h2c map[proxyKind]string
 	// measured are the processes whose CPU time counts.
 	measured map[proxyKind]*process.Process
 	running  []*process.Process
+	closers  []func()
 	// answer is the body that only our own upstream gives.
 	answer string
 	// loaded is the configuration that Sluice has.
@@ -40,6 +43,8 @@ var client = &http.Client{
 // prepare chooses addresses and the answer.
 func (s *stack) prepare() {
 	s.upstream, s.admin, s.cluster = process.FreeAddress(), process.FreeAddress(), process.FreeAddress()
+	s.backend, s.rpcBackend = process.FreeAddress(), process.FreeAddress()
+	s.h2c = map[proxyKind]string{nginx: process.FreeAddress(), sluice: process.FreeAddress()}
 	s.clear, s.secure, s.measured = map[proxyKind]string{}, map[proxyKind]string{}, map[proxyKind]*process.Process{}
 	for _, p := range []proxyKind{nginx, haproxy, sluice} {
 		s.clear[p], s.secure[p] = process.FreeAddress(), process.FreeAddress()
@@ -54,7 +59,7 @@ func (s *stack) start(ctx context.Context) error {
 	if err := s.writeFiles(); err != nil {
 		return err
 	}
-	for _, start := range []func(context.Context) error{s.startUpstream, s.startNginx, s.startHAProxy, s.startSluice} {
+	for _, start := range []func(context.Context) error{s.startUpstream, s.startBackend, s.startNginx, s.startHAProxy, s.startSluice} {
 		if err := start(ctx); err != nil {
 			return err
 		}
@@ -118,7 +123,7 @@ func (s *stack) startSluice(ctx context.Context) error {
 		return err
 	}
 	s.measured[sluice], err = s.launch("sluice-dataplane", filepath.Join(s.bin, "sluice-dataplane"),
-		"--prefix", data, "--proxy_listen", s.clear[sluice]+", "+s.secure[sluice]+" ssl http2", "--status_listen", "off",
+		"--prefix", data, "--proxy_listen", s.clear[sluice]+", "+s.secure[sluice]+" ssl http2, "+s.h2c[sluice]+" http2", "--status_listen", "off",
 		"--cluster_control_plane", s.cluster, "--proxy_access_log", "off", "--log_level", "warn",
 		"--upstream_keepalive_max_requests", "0", "--nginx_http_keepalive_requests", "1000000000",
 		"--cluster_cert", filepath.Join(control, process.ClusterCert), "--cluster_cert_key", filepath.Join(control, process.ClusterKey))
@@ -196,6 +201,9 @@ func (s *stack) stop() error {
 		if err != nil && p != s.measured[haproxy] {
 			failed = append(failed, err)
 		}
+	}
+	for _, end := range slices.Backward(s.closers) {
+		end()
 	}
 	return errors.Join(failed...)
 }
