@@ -144,7 +144,8 @@ func (d *DataPlane) openPlans(registry *plugins.Registry) (*pluginhost.Host, *ba
 		return nil, nil, err
 	}
 	d.plans = plan.New(plan.Options{
-		Kinds: kinds, Plugin: findPlugin(registry), Host: host, Balancer: names, TrustedRoots: roots, Logger: d.log.Named("plan"),
+		Flavor: entity.Flavor(d.s.String("router_flavor")),
+		Kinds:  kinds, Plugin: findPlugin(registry), Host: host, Balancer: names, TrustedRoots: roots, Logger: d.log.Named("plan"),
 	})
 	return host, names, nil
 }

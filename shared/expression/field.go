@@ -3,6 +3,8 @@ package expression
 import (
 	"strconv"
 	"strings"
+
+	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
 // Set is the fields that an expression may ask about.
@@ -56,9 +58,9 @@ const (
 type field struct {
 	kind fieldKind
 	typ  valueType
-	// name of a header or query argument. For a header it is in lower case with "-";
-	// literal is the name as written, when that has "_" and may itself be a header's.
-	name, literal string
+	// name of a query argument, header of a header.
+	name   string
+	header HeaderName
 	// from and to are the segments' numbers.
 	from, to int
 }
@@ -88,11 +90,7 @@ func (s Set) lookup(name string) (f field, known, wellFormed bool) {
 	rest := name[dot+1:]
 	switch name[:dot] {
 	case "http.headers":
-		f = field{kind: fieldHeader, name: strings.ReplaceAll(strings.ToLower(rest), "_", "-")}
-		if strings.Contains(rest, "_") && rest == strings.ToLower(rest) {
-			f.literal = rest
-		}
-		return f, true, true
+		return field{kind: fieldHeader, header: NewHeaderName(rest)}, true, true
 	case "http.queries":
 		return field{kind: fieldQuery, name: rest}, true, true
 	case "http.path.segments":
@@ -127,3 +125,30 @@ func segmentNumber(s string) (int, bool) {
 	}
 	return n, true
 }
+
+// HeaderName is a header's name as expressions write it: x_foo is X-Foo, unless the
+// request has an X_Foo.
+type HeaderName struct {
+	// dashed is in lower case; literal has the "_" that it was written with.
+	dashed, literal string
+}
+
+// NewHeaderName makes a name. One with capitals does not mean a header with "_".
+func NewHeaderName(s string) HeaderName {
+	n := HeaderName{dashed: strings.ReplaceAll(strings.ToLower(s), "_", "-")}
+	if strings.Contains(s, "_") && s == strings.ToLower(s) {
+		n.literal = s
+	}
+	return n
+}
+
+// In returns the name that the lines of a header have.
+func (n HeaderName) In(h *pdk.Header) string {
+	if n.literal != "" && h.Has(n.literal) {
+		return n.literal
+	}
+	return n.dashed
+}
+
+// String returns the name in lower case, with "-".
+func (n HeaderName) String() string { return n.dashed }

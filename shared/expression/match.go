@@ -97,14 +97,11 @@ func (p *predicate) header(q *Request, r *Result) bool {
 	if q.Header == nil {
 		return false
 	}
-	if p.field.name == "host" {
+	if p.field.header.dashed == "host" {
 		return p.present(q, q.HostHeader, r)
 	}
 	fields := q.Header.Fields()
-	name := p.field.name
-	if p.field.literal != "" && q.Header.Has(p.field.literal) {
-		name = p.field.literal
-	}
+	name := p.field.header.In(q.Header)
 	some := false
 	for i := range fields {
 		if !pdk.EqualFold(fields[i].Name, name) {
@@ -142,7 +139,7 @@ func (p *predicate) query(q *Request, r *Result) bool {
 
 func (p *predicate) str(q *Request, s string, r *Result) bool {
 	if p.lower {
-		s = q.lower(s)
+		s = q.Lower(s)
 	}
 	held := false
 	switch p.op {

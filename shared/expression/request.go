@@ -2,6 +2,8 @@ package expression
 
 import (
 	"net/netip"
+	"strconv"
+	"strings"
 	"unsafe"
 
 	"github.com/sluice-gateway/sluice/shared/pdk"
@@ -32,15 +34,50 @@ type Request struct {
 	decoded, lowered []byte
 }
 
-// Load fills the request from an exchange. The fields that need a look at the Host
-// header are host, without port and in lower case, and port.
-func (q *Request) Load(x *pdk.Exchange, host string, port int) {
+// Load fills the request from an exchange.
+func (q *Request) Load(x *pdk.Exchange) {
 	r := &x.Request
+	host, port := SplitHost(r.Host)
+	if port == 0 {
+		port = int(r.Local.Port())
+	}
 	*q = Request{
-		Protocol: r.Scheme, SNI: r.SNI, Method: r.Method, Host: host, HostHeader: r.Host, Path: r.Path,
+		Protocol: r.Scheme, SNI: r.SNI, Method: r.Method, Host: LowerHost(&x.Text, host), HostHeader: r.Host, Path: r.Path,
 		RawQuery: r.RawQuery, Header: &r.Header, Source: r.Client, Destination: r.Local, Port: port,
 		decoded: q.decoded, lowered: q.lowered,
 	}
+}
+
+// Reset empties the request and keeps its memory.
+func (q *Request) Reset() { *q = Request{decoded: q.decoded, lowered: q.lowered} }
+
+// SplitHost takes the port off a Host header; port is 0 when there is none.
+func SplitHost(h string) (host string, port int) {
+	i := strings.LastIndexByte(h, ':')
+	if i < 0 || strings.HasSuffix(h, "]") {
+		return h, 0
+	}
+	n, err := strconv.Atoi(h[i+1:])
+	if err != nil {
+		return h, 0
+	}
+	return h[:i], n
+}
+
+// LowerHost returns a host in lower case, allocating only when it is not.
+func LowerHost(t *pdk.Text, h string) string {
+	for i := 0; i < len(h); i++ {
+		if h[i] >= 'A' && h[i] <= 'Z' {
+			b := append(t.Room(len(h)), h...)
+			for j := i; j < len(b); j++ {
+				if b[j] >= 'A' && b[j] <= 'Z' {
+					b[j] += 'a' - 'A'
+				}
+			}
+			return t.Keep(b)
+		}
+	}
+	return h
 }
 
 // unescaped decodes an argument of a query.
@@ -54,8 +91,9 @@ func (q *Request) unescaped(s string) string {
 	return s
 }
 
-// lower returns s in lower case, ASCII only as in everything that requests are made of.
-func (q *Request) lower(s string) string {
+// Lower returns s in lower case, ASCII only as in everything that requests are made of.
+// The string is valid until the request makes the next one.
+func (q *Request) Lower(s string) string {
 	for i := 0; i < len(s); i++ {
 		if s[i] >= 'A' && s[i] <= 'Z' {
 			b := append(q.lowered[:0], s...)

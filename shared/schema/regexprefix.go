@@ -5,16 +5,15 @@ import (
 	"strings"
 )
 
-// LiteralPrefix returns the text that every match of a pattern starts with, which is
-// where the subject starts when the pattern begins with "^". A pattern that does not, or
-// that Go's engine does not know, has none.
+// LiteralPrefix returns text that every match of a pattern starts with, which is where
+// the subject starts when the pattern begins with "^". A pattern that does not has none.
 func LiteralPrefix(pattern string) string {
 	if !strings.HasPrefix(pattern, "^") {
 		return ""
 	}
 	re, err := syntax.Parse(pattern, syntax.Perl)
 	if err != nil {
-		return ""
+		return plainPrefix(pattern[1:])
 	}
 	re = re.Simplify()
 	if re.Op != syntax.OpConcat || re.Sub[0].Op != syntax.OpBeginText {
@@ -56,4 +55,22 @@ func literal(b *strings.Builder, re *syntax.Regexp) (whole bool) {
 		literal(b, re.Sub[0])
 	}
 	return false
+}
+
+// plainPrefix is the plain text at the start of a pattern that only the backtracking
+// engine knows. One with alternatives has none, for they may be the whole pattern's.
+func plainPrefix(pattern string) string {
+	if strings.Contains(pattern, "|") {
+		return ""
+	}
+	end := strings.IndexFunc(pattern, func(r rune) bool {
+		return r != '/' && r != '-' && r != '_' && r != '%' && r != '~' && !(r < 0x80 && isAlnum(byte(r)))
+	})
+	switch {
+	case end < 0:
+		return pattern
+	case end > 0 && strings.IndexByte("*?{", pattern[end]) >= 0:
+		end-- // the last one may be missing
+	}
+	return pattern[:end]
 }

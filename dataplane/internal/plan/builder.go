@@ -28,6 +28,8 @@ import (
 type Options struct {
 	// Kinds are the entities that this node knows; others are ignored.
 	Kinds *entity.Kinds
+	// Flavor of the router; "" is traditional_compatible.
+	Flavor entity.Flavor
 	// Plugin finds a plugin by name.
 	Plugin func(name string) (*pdk.Plugin, bool)
 	// Host and Balancer own what outlives plans.
@@ -70,7 +72,7 @@ func New(o Options) *Builder {
 func (b *Builder) Current() *Plan { return b.current.Load() }
 
 func (b *Builder) empty() *Plan {
-	p := &Plan{tables: map[string]*table{}, router: &router.Table{}}
+	p := &Plan{tables: map[string]*table{}, router: router.New(b.options.Flavor)}
 	for kind, s := range b.shapes {
 		p.tables[kind] = newTable(s)
 	}
@@ -355,7 +357,7 @@ func (n *building) buildRoutes(p *Plan, services map[string]struct{}) {
 		if !was || before.Entity != e {
 			put = append(put, e)
 		}
-		r := newRoute(e, s)
+		r := newRoute(n.b.options.Flavor, e, s)
 		r.Chain = resolve(p.scopes, id, entity.RefID(e.Service))
 		edit.Set(id, r)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-gateway/sluice/dataplane/internal/plan"
 	"github.com/sluice-gateway/sluice/dataplane/internal/router"
 	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/expression"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
@@ -117,7 +118,7 @@ func picture(p *plan.Plan, kinds *entity.Kinds) map[string]any {
 	for i := range 8 {
 		var m router.Match
 		path := fmt.Sprint("/r", i)
-		r, ok := p.Match(&router.Request{Method: "GET", Path: path, Header: &pdk.Header{}}, &m)
+		r, ok := p.Match(&router.Request{Request: expression.Request{Method: "GET", Path: path, Header: &pdk.Header{}}}, &m)
 		if !ok {
 			continue
 		}

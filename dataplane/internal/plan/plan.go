@@ -48,6 +48,8 @@ type Route struct {
 	Chain   Chain
 	// What Protocols allow.
 	HTTP, HTTPS, GRPC, GRPCS bool
+	// PathV1 is path_handling v1, which only the traditional router heeds.
+	PathV1 bool
 }
 
 // Service is a service ready to be called.
@@ -98,8 +100,8 @@ func (p *Plan) Entities() int {
 	return n
 }
 
-func newRoute(r *entity.Route, s *Service) *Route {
-	route := &Route{Entity: r, Service: s}
+func newRoute(flavor entity.Flavor, r *entity.Route, s *Service) *Route {
+	route := &Route{Entity: r, Service: s, PathV1: flavor == entity.Traditional && r.PathHandling == "v1"}
 	for _, p := range r.Protocols {
 		switch p {
 		case "http":

@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-gateway/sluice/dataplane/internal/pluginhost"
 	"github.com/sluice-gateway/sluice/dataplane/internal/router"
 	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/expression"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/plugins"
 	"github.com/sluice-gateway/sluice/shared/schema"
@@ -116,7 +117,7 @@ func (r *room) apply(whole bool, changes ...config.Change) {
 // route finds the route of a path.
 func (r *room) route(path string) *plan.Route {
 	var m router.Match
-	found, ok := r.Current().Match(&router.Request{Method: "GET", Path: path, Header: &pdk.Header{}}, &m)
+	found, ok := r.Current().Match(&router.Request{Request: expression.Request{Method: "GET", Path: path, Header: &pdk.Header{}}}, &m)
 	if !ok {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sluice-gateway/sluice/shared/expression"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
@@ -18,9 +19,8 @@ func (p *Proxy) client(x *pdk.Exchange) {
 	// A peer on a unix socket has no port.
 	q.Trusted = p.trusted(q.Peer.Addr()) || p.o.TrustUnix && q.Peer.Port() == 0
 	q.Path = normalPath(q.RawPath)
-	host, port := splitHost(q.Host)
-	q.ForwardedProto, q.ForwardedHost, q.ForwardedPort = q.Scheme, lowerHost(&x.Text, host), int(q.Local.Port())
-	_ = port
+	host, _ := expression.SplitHost(q.Host)
+	q.ForwardedProto, q.ForwardedHost, q.ForwardedPort = q.Scheme, expression.LowerHost(&x.Text, host), int(q.Local.Port())
 	if !q.Trusted {
 		return
 	}
@@ -31,7 +31,7 @@ func (p *Proxy) client(x *pdk.Exchange) {
 		q.ForwardedProto = v
 	}
 	if v := firstOf(q.Header.Get("X-Forwarded-Host")); v != "" {
-		q.ForwardedHost, _ = splitHost(v)
+		q.ForwardedHost, _ = expression.SplitHost(v)
 	}
 	if v := firstOf(q.Header.Get("X-Forwarded-Port")); v != "" {
 		if n, err := strconv.Atoi(v); err == nil && n > 0 && n < 65536 {
@@ -90,19 +90,6 @@ func firstOf(list string) string {
 	return strings.TrimSpace(list)
 }
 
-// splitHost takes the port off a host; port is 0 when there is none.
-func splitHost(h string) (host string, port int) {
-	i := strings.LastIndexByte(h, ':')
-	if i < 0 || strings.HasSuffix(h, "]") {
-		return h, 0
-	}
-	n, err := strconv.Atoi(h[i+1:])
-	if err != nil {
-		return h, 0
-	}
-	return h[:i], n
-}
-
 // normalPath normalises a path; one that is normal already costs one look at each byte.
 func normalPath(s string) string {
 	for i := 0; i < len(s); i++ {
@@ -114,20 +101,4 @@ func normalPath(s string) string {
 		}
 	}
 	return s
-}
-
-// lowerHost returns the host in lower case, allocating only when it is not.
-func lowerHost(t *pdk.Text, h string) string {
-	for i := 0; i < len(h); i++ {
-		if c := h[i]; c >= 'A' && c <= 'Z' {
-			b := append(t.Room(len(h)), h...)
-			for j := i; j < len(b); j++ {
-				if b[j] >= 'A' && b[j] <= 'Z' {
-					b[j] += 'a' - 'A'
-				}
-			}
-			return t.Keep(b)
-		}
-	}
-	return h
 }

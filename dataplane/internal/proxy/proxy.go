@@ -107,7 +107,9 @@ func (p *Proxy) Serve(x *pdk.Exchange, r Responder) {
 	chosen := w.chosen
 	clear(chosen)
 	filter := w.filter
-	*w = walk{chosen: chosen[:0], filter: filter}
+	w.query.Reset()
+	w.match.Reset()
+	*w = walk{chosen: chosen[:0], filter: filter, query: router.Request{Request: w.query.Request}, match: w.match}
 	p.walks.Put(w)
 }
 

@@ -14,31 +14,35 @@ func (w *walk) request(x *pdk.Exchange) {
 	up := &x.Upstream
 	up.Scheme, up.Host, up.Port = s.Entity.Protocol, s.Entity.Host, s.Entity.Port
 	up.Method, up.RawQuery, up.HasQuery = q.Method, q.RawQuery, q.HasQuery
-	rest := q.Path
-	if w.route.Entity.StripPath && w.match.Prefix != "" {
+	route := w.route.Entity
+	if route.StripPath {
 		x.MatchedPrefix = w.match.Prefix
-		rest = q.Path[len(w.match.Prefix):]
 	}
-	up.Path = upstreamPath(&x.Text, s.Base, q.Path, rest, w.route.Entity.StripPath)
+	up.Path = upstreamPath(&x.Text, s.Base, q.Path, x.MatchedPrefix, route.StripPath, w.route.PathV1)
 	if w.route.Entity.PreserveHost {
 		up.HostHeader = q.Host
 	}
 }
 
-// upstreamPath joins the service's path with the request's (path_handling v0).
-// path is the whole path, rest what stripping leaves of it.
-func upstreamPath(t *pdk.Text, base, path, rest string, strip bool) string {
+// upstreamPath joins the service's path with the request's. prefix is what stripping takes
+// off, "" when the route has no path; v1 is path_handling v1.
+func upstreamPath(t *pdk.Text, base, path, prefix string, strip, v1 bool) string {
 	slash := strings.HasSuffix(base, "/")
 	if !strip {
 		switch {
-		case slash:
+		case slash, v1:
 			return join(t, base, strings.TrimPrefix(path, "/"))
 		case path == "/":
 			return base
 		}
 		return join(t, base, path)
 	}
+	rest := withoutDots(path[min(max(len(prefix), 1), len(path)):])
 	switch {
+	case v1 && slash && strings.HasPrefix(rest, "/"):
+		return join(t, base[:len(base)-1], rest)
+	case v1:
+		return join(t, base, rest)
 	case rest == "" && base == "/":
 		return "/"
 	case rest == "" && slash:
@@ -51,15 +55,10 @@ func upstreamPath(t *pdk.Text, base, path, rest string, strip bool) string {
 			return join(t, base, "/")
 		}
 		return base
-	}
-	rest = withoutDots(rest)
-	switch {
 	case slash && strings.HasPrefix(rest, "/"):
 		return join(t, base[:len(base)-1], rest)
 	case slash, strings.HasPrefix(rest, "/"):
 		return join(t, base, rest)
-	case rest == "":
-		return base
 	}
 	return t.Concat(base, "/", rest)
 }
@@ -77,16 +76,15 @@ func join(t *pdk.Text, a, b string) string {
 // withoutDots takes a leading "./" or "../" off what a prefix that ends inside a
 // segment has left.
 func withoutDots(s string) string {
-	for {
-		switch {
-		case strings.HasPrefix(s, "./"):
-			s = s[2:]
-		case strings.HasPrefix(s, "../"):
-			s = s[3:]
-		default:
-			return s
-		}
+	switch {
+	case s == ".", s == "..":
+		return ""
+	case strings.HasPrefix(s, "./"):
+		return s[2:]
+	case strings.HasPrefix(s, "../"):
+		return s[3:]
 	}
+	return s
 }
 
 // forwarded writes the headers that tell the upstream about the client, after the access

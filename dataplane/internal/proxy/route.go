@@ -3,7 +3,7 @@ package proxy
 import (
 	"strings"
 
-	"github.com/sluice-gateway/sluice/dataplane/internal/router"
+	"github.com/sluice-gateway/sluice/shared/expression"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
@@ -11,15 +11,8 @@ import (
 // exchange ended, when there is no route; a route that the connection's protocol does
 // not allow ends the exchange too, but counts as found.
 func (p *Proxy) route(w *walk, x *pdk.Exchange) bool {
-	q := &x.Request
-	host, port := splitHost(q.Host)
-	if port == 0 {
-		port = int(q.Local.Port())
-	}
-	w.query = router.Request{
-		Method: q.Method, Host: lowerHost(&x.Text, host), Port: port, Path: q.Path, Header: &q.Header,
-		TLS: q.ForwardedProto == "https", SNI: q.SNI, Source: q.Client, Destination: q.Local,
-	}
+	w.query.Load(x)
+	_, w.query.HostPort = expression.SplitHost(x.Request.Host)
 	route, ok := w.plan.Match(&w.query, &w.match)
 	if !ok {
 		_ = x.Fail(404, "no Route matched with those values")
@@ -27,16 +20,8 @@ func (p *Proxy) route(w *walk, x *pdk.Exchange) bool {
 		return false
 	}
 	w.route, x.Route = route, route.Entity
-	if w.match.Groups != nil {
-		for i := 0; i+1 < len(w.match.Groups); i += 2 {
-			value := ""
-			if w.match.Groups[i] >= 0 {
-				value = q.Path[w.match.Groups[i]:w.match.Groups[i+1]]
-			}
-			x.Captures.Values = append(x.Captures.Values, value)
-		}
-		x.Captures.Names = append(x.Captures.Names, w.match.Names...)
-	}
+	x.Captures.Names = append(x.Captures.Names, w.match.Names...)
+	x.Captures.Values = append(x.Captures.Values, w.match.Values...)
 	if w.protocol(x) {
 		return true
 	}

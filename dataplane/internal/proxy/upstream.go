@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
 	"github.com/sluice-gateway/sluice/dataplane/internal/plan"
 	"github.com/sluice-gateway/sluice/dataplane/internal/transport"
+	"github.com/sluice-gateway/sluice/shared/expression"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
@@ -116,7 +117,7 @@ func (w *walk) endpoint(s *plan.Service, up *pdk.Upstream, peer balancer.Peer) *
 	key := peer.Address
 	server := ""
 	if s.TLS != nil {
-		server, _ = splitHost(up.HostHeader)
+		server, _ = expression.SplitHost(up.HostHeader)
 		key = w.x.Text.Concat(peer.Address, " ", server)
 	}
 	if e := s.Endpoints.Find(key); e != nil {

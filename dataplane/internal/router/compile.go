@@ -1,212 +1,143 @@
 package router
 
 import (
-	"math"
 	"net/netip"
-	"regexp/syntax"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/expression"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
-// Error says why a route can not be matched with.
-type Error struct {
-	RouteID, Name string
-	// Field such as "paths.1", counted from 1.
-	Field   string
-	Message string
+// compiler makes one route ready to match.
+type compiler struct {
+	flavor entity.Flavor
+	route  *entity.Route
+	out    *compiled
+	err    *Error
 }
 
-type hostKind uint8
-
-const (
-	hostExact hostKind = iota
-	hostSuffix
-	hostPrefix
-)
-
-type host struct {
-	kind hostKind
-	name string
-	port int
-}
-
-type headerCondition struct {
-	name   string
-	values []string // in lower case
-	regex  *schema.Regex
-}
-
-type endpoint struct {
-	prefix netip.Prefix
-	port   int
-}
-
-// compiled is a route ready to match.
-type compiled struct {
-	entity       *entity.Route
-	hosts        []host
-	methods      []string
-	headers      []headerCondition
-	snis         []string
-	sources      []endpoint
-	destinations []endpoint
-	entries      []*entryPoint
-}
-
-// entryPoint is one path of a route, in one tree.
-type entryPoint struct {
-	route    *compiled
-	priority uint64
-	// order breaks ties between routes, the larger first; index, the path's place in the
-	// route, those inside of one, the smaller first.
-	order string
-	index int
-	// key is where it stands in the tree, for a plain path all that it matches; shown is
-	// the path as it was written, when it differs.
-	key, shown string
-	regex      *schema.Regex
-	port       int
-}
-
-// before tells whether e has precedence over o.
-func (e *entryPoint) before(o *entryPoint) bool {
-	if e.priority != o.priority {
-		return e.priority > o.priority
+func compile(flavor entity.Flavor, r *entity.Route) (*compiled, *Error) {
+	c := &compiler{flavor: flavor, route: r, out: &compiled{entity: r}}
+	conditions := c.conditions()
+	if flavor == entity.Expressions && r.Expression != "" {
+		c.expression()
+	} else {
+		c.classic()
 	}
-	if e.order != o.order {
-		return e.order > o.order
+	if c.err != nil {
+		return nil, c.err
 	}
-	return e.index < o.index
-}
-
-func compile(r *entity.Route) (*compiled, *Error) {
-	fail := func(field, message string) (*compiled, *Error) {
-		return nil, &Error{RouteID: r.ID, Name: r.Name, Field: field, Message: message}
-	}
-	c := &compiled{entity: r, methods: r.Methods}
-	plainHosts := len(r.Hosts) > 0
-	for i, h := range r.Hosts {
-		parsed, ok := parseHost(h)
-		if !ok {
-			return fail("hosts."+strconv.Itoa(i+1), "invalid host: "+h)
+	for _, e := range c.out.entries {
+		if e.port != 0 {
+			conditions.any = true
 		}
-		plainHosts = plainHosts && parsed.kind == hostExact
-		c.hosts = append(c.hosts, parsed)
 	}
-	for name, values := range r.Headers {
-		condition := headerCondition{name: name}
-		if len(values) == 1 && strings.HasPrefix(values[0], "~*") {
-			regex, err := schema.CompileRegex("(?i)" + values[0][2:])
-			if err != nil {
-				return fail("headers."+name, "invalid regex: "+err.Error())
-			}
-			condition.regex = regex
-		}
-		for _, v := range values {
-			condition.values = append(condition.values, strings.ToLower(v))
-		}
-		c.headers = append(c.headers, condition)
+	if conditions.any {
+		c.out.conditions = &conditions.conditions
 	}
+	for _, e := range c.out.entries {
+		e.route = c.out
+		e.checked = conditions.any || e.special != nil && (e.special.regex != nil || e.special.program != nil)
+	}
+	return c.out, nil
+}
+
+func (c *compiler) fail(field, message string) {
+	if c.err == nil {
+		c.err = &Error{RouteID: c.route.ID, Name: c.route.Name, Field: field, Message: message}
+	}
+}
+
+func numbered(field string, i int) string { return field + "." + strconv.Itoa(i+1) }
+
+// found are conditions; any tells whether there are any.
+type found struct {
+	conditions
+	any bool
+}
+
+func (c *compiler) conditions() *found {
+	r, f := c.route, &found{}
+	f.explicitPort = c.flavor == entity.Traditional
+	f.methods = r.Methods
+	f.headers = c.headers()
+	f.plainSNIs = true
 	for _, s := range r.SNIs {
-		c.snis = append(c.snis, strings.ToLower(strings.TrimSuffix(s, ".")))
-	}
-	var field, message string
-	if c.sources, field, message = endpoints("sources", r.Sources); message != "" {
-		return fail(field, message)
-	}
-	if c.destinations, field, message = endpoints("destinations", r.Destinations); message != "" {
-		return fail(field, message)
-	}
-
-	base := kinds(r) << 61
-	if plainHosts {
-		base |= 1 << 60
-	}
-	base |= uint64(min(len(r.Headers), 255)) << 52
-	for i, p := range r.Paths {
-		e := &entryPoint{route: c, priority: base, order: r.ID, index: i}
-		if len(r.Paths) > 1 {
-			e.order = uuid.NewSHA1(pathGroups, []byte(r.ID+"#"+groupName(p))).String()
+		s = strings.ToLower(withoutDot(s))
+		if s == "" {
+			c.fail("snis", "invalid server name")
+			continue
 		}
-		if pattern, ok := strings.CutPrefix(p, "~"); ok {
-			regex, err := schema.CompileRegex("^" + pattern)
+		f.plainSNIs = f.plainSNIs && !strings.Contains(s, "*")
+		f.snis = append(f.snis, s)
+	}
+	f.sources = c.endpoints("sources", r.Sources)
+	f.destinations = c.endpoints("destinations", r.Destinations)
+	if c.flavor == entity.Expressions {
+		f.protocols = protocols(r.Protocols)
+	}
+	f.any = len(f.methods)+len(f.headers)+len(f.snis)+len(f.sources)+len(f.destinations) > 0 || f.protocols != 0
+	return f
+}
+
+// protocols are those that a route of the expressions flavor matches over. A route for
+// https alone matches over http, too, to redirect.
+func protocols(list []string) (set protocolSet) {
+	if len(list) == 1 && list[0] == "https" {
+		return 0
+	}
+	for _, p := range list {
+		switch p {
+		case "http", "grpc":
+			set |= overHTTP
+		case "https", "grpcs":
+			set |= overHTTPS
+		}
+	}
+	if set == overHTTP|overHTTPS {
+		return 0
+	}
+	return set
+}
+
+func (c *compiler) headers() []headerCondition {
+	var out []headerCondition
+	for written, values := range c.route.Headers {
+		name := strings.ToLower(written)
+		if c.flavor != entity.Traditional {
+			name = strings.ReplaceAll(name, "-", "_") // as expressions write it
+		}
+		h := headerCondition{name: expression.NewHeaderName(name)}
+		for _, v := range values {
+			pattern, isRegex := strings.CutPrefix(v, "~*")
+			if c.flavor == entity.Traditional {
+				h.values = append(h.values, strings.ToLower(v)) // as text, too
+				isRegex = isRegex && len(values) == 1
+			} else if pattern = strings.ToLower(pattern); !isRegex {
+				h.values = append(h.values, pattern)
+			}
+			if !isRegex {
+				continue
+			}
+			regex, err := schema.CompileRegex(pattern)
 			if err != nil {
-				return fail("paths."+strconv.Itoa(i+1), "invalid regex: "+err.Error())
+				c.fail("headers."+written, "invalid regex: "+err.Error())
+				continue
 			}
-			e.regex, e.key = regex, literalPrefix("^"+pattern)
-			e.priority |= 1<<51 | signed32(r.RegexPriority)<<19
-		} else {
-			e.key = escapePath(p)
-			if e.key != p {
-				e.shown = p
-			}
-			e.priority |= uint64(len(p)) & (1<<19 - 1)
+			h.regexes = append(h.regexes, regex)
 		}
-		c.entries = append(c.entries, e)
+		out = append(out, h)
 	}
-	if len(r.Paths) == 0 {
-		c.entries = []*entryPoint{{route: c, priority: base, order: r.ID}}
-	}
-	return c, nil
+	slices.SortFunc(out, func(a, b headerCondition) int { return strings.Compare(a.name.String(), b.name.String()) })
+	return out
 }
 
-// signed32 orders numbers of both signs as the unsigned ones that it returns.
-func signed32(n int) uint64 {
-	return uint64(uint32(max(math.MinInt32, min(n, math.MaxInt32)))) ^ 1<<31
-}
-
-// kinds counts the kinds of conditions that a route has.
-func kinds(r *entity.Route) uint64 {
-	n := uint64(0)
-	for _, set := range []bool{
-		len(r.Methods) > 0, len(r.Hosts) > 0, len(r.Headers) > 0, len(r.SNIs) > 0,
-		len(r.Paths) > 0, len(r.Sources) > 0, len(r.Destinations) > 0,
-	} {
-		if set {
-			n++
-		}
-	}
-	return min(n, 7)
-}
-
-// pathGroups is the name space of the ids that Kong gives to the paths of a route with
-// several: all regular expressions together, and the plain ones of each length. Where
-// nothing else decides between two routes these ids do.
-//
-//nolint:gochecknoglobals // a constant
-var pathGroups = uuid.MustParse("7f145bf9-0dce-4f91-98eb-debbce4b9f6b")
-
-func groupName(path string) string {
-	if strings.HasPrefix(path, "~") {
-		return "true"
-	}
-	return strconv.Itoa(len(path))
-}
-
-func parseHost(s string) (host, bool) {
-	h := host{name: strings.ToLower(s)}
-	if i := strings.LastIndexByte(h.name, ':'); i >= 0 && !strings.HasSuffix(h.name, "]") {
-		port, err := strconv.Atoi(h.name[i+1:])
-		if err != nil || port < 1 || port > 65535 {
-			return h, false
-		}
-		h.name, h.port = h.name[:i], port
-	}
-	switch {
-	case strings.HasPrefix(h.name, "*."):
-		h.kind, h.name = hostSuffix, h.name[1:]
-	case strings.HasSuffix(h.name, ".*"):
-		h.kind, h.name = hostPrefix, h.name[:len(h.name)-1]
-	}
-	return h, h.name != "" && !strings.Contains(h.name, "*")
-}
-
-func endpoints(field string, in []entity.Endpoint) (out []endpoint, wrong, message string) {
+func (c *compiler) endpoints(field string, in []entity.Endpoint) (out []endpoint) {
 	for i, e := range in {
 		p := endpoint{port: e.Port}
 		if e.IP != "" {
@@ -214,7 +145,8 @@ func endpoints(field string, in []entity.Endpoint) (out []endpoint, wrong, messa
 			if err != nil {
 				addr, err := netip.ParseAddr(e.IP)
 				if err != nil {
-					return nil, field + "." + strconv.Itoa(i+1) + ".ip", "invalid ip or cidr range: " + e.IP
+					c.fail(numbered(field, i)+".ip", "invalid ip or cidr range: "+e.IP)
+					continue
 				}
 				prefix = netip.PrefixFrom(addr, addr.BitLen())
 			}
@@ -222,7 +154,137 @@ func endpoints(field string, in []entity.Endpoint) (out []endpoint, wrong, messa
 		}
 		out = append(out, p)
 	}
-	return out, "", ""
+	return out
+}
+
+// expression files the route at the anchors of its expression.
+func (c *compiler) expression() {
+	program, err := expression.Compile(c.route.Expression, expression.SetOf(c.route.Protocols))
+	if err != nil {
+		c.fail("expression", err.Error())
+		return
+	}
+	s := &special{program: program}
+	for _, a := range program.Anchors() {
+		e := &entry{priority: expressionPriority(c.route.Priority), tie: tieOf(c.route.ID), key: a.Path, host: a.Host, special: s}
+		switch a.Kind {
+		case expression.ExactHost:
+			e.hostKind = hostExact
+		case expression.HostSuffix:
+			e.hostKind = hostSuffix
+		case expression.HostPrefix:
+			e.hostKind = hostPrefix
+		}
+		c.out.entries = append(c.out.entries, e)
+	}
+}
+
+// classic makes an entry for each host and path.
+func (c *compiler) classic() {
+	r := c.route
+	rank := c.rank()
+	var paths []*entry
+	for i, p := range r.Paths {
+		e := &entry{tie: tieOf(r.ID), index: uint16(min(i, 1<<16-1))}
+		pattern, isRegex := strings.CutPrefix(p, "~")
+		exact, segments := strings.CutPrefix(p, "=")
+		switch {
+		case isRegex:
+			c.regex(e, i, pattern)
+		default:
+			e.segments = segments
+			e.key = escapePath(exact)
+			if e.key != exact {
+				e.special = &special{shown: exact}
+			}
+		}
+		e.priority = rank.priority(c.flavor, isRegex, r.RegexPriority, len(exact))
+		e.tie = c.tie(i)
+		paths = append(paths, e)
+	}
+	if len(paths) == 0 {
+		paths = []*entry{{priority: rank.priority(c.flavor, false, 0, 0), tie: c.tie(0)}}
+	}
+	if len(r.Hosts) == 0 {
+		c.out.entries = paths
+		return
+	}
+	for i, h := range r.Hosts {
+		kind, name, port, ok := parseHost(h)
+		if !ok {
+			c.fail(numbered("hosts", i), "invalid host: "+h)
+			continue
+		}
+		for _, p := range paths {
+			e := *p
+			e.hostKind, e.host, e.port = kind, name, port
+			c.out.entries = append(c.out.entries, &e)
+		}
+	}
+}
+
+func (c *compiler) regex(e *entry, i int, pattern string) {
+	anchored := "^" + pattern
+	if c.flavor == entity.Traditional {
+		anchored = "^(?:" + pattern + ")"
+	}
+	regex, err := schema.CompileRegex(anchored)
+	if err != nil {
+		c.fail(numbered("paths", i), "invalid regex: "+err.Error())
+		return
+	}
+	e.key = schema.LiteralPrefix(anchored)
+	e.special = &special{regex: regex, texts: pieces(anchored)}
+}
+
+// pathGroups is the name space of the ids that Kong gives to the parts of a route whose
+// paths are of several kinds: all regular expressions together, and the plain ones of
+// each length. Where nothing else decides between two routes these ids do.
+//
+//nolint:gochecknoglobals // a constant
+var pathGroups = uuid.MustParse("7f145bf9-0dce-4f91-98eb-debbce4b9f6b")
+
+// tie returns what breaks ties for a path.
+func (c *compiler) tie(i int) tie {
+	r := c.route
+	if c.flavor == entity.Traditional {
+		return tie{high: ^uint64(r.CreatedAt), low: tieOf(r.ID).high}
+	}
+	group, groups := 0, []int{}
+	for j, p := range r.Paths {
+		kind := -1
+		if !strings.HasPrefix(p, "~") {
+			kind = len(strings.TrimPrefix(p, "="))
+		}
+		if !slices.Contains(groups, kind) {
+			groups = append(groups, kind)
+		}
+		if j == i {
+			group = slices.Index(groups, kind) + 1
+		}
+	}
+	if len(groups) < 2 {
+		return tieOf(r.ID)
+	}
+	return tieOf(uuid.NewSHA1(pathGroups, []byte(r.ID+"#"+strconv.Itoa(group))).String())
+}
+
+func parseHost(s string) (kind hostKind, name string, port uint16, ok bool) {
+	kind, name = hostExact, strings.ToLower(s)
+	if i := strings.LastIndexByte(name, ':'); i >= 0 && !strings.HasSuffix(name, "]") {
+		n, err := strconv.ParseUint(name[i+1:], 10, 16)
+		if err != nil || n == 0 {
+			return kind, name, 0, false
+		}
+		name, port = name[:i], uint16(n)
+	}
+	switch {
+	case strings.HasPrefix(name, "*."):
+		kind, name = hostSuffix, name[1:]
+	case strings.HasSuffix(name, ".*"):
+		kind, name = hostPrefix, name[:len(name)-1]
+	}
+	return kind, name, port, name != "" && !strings.Contains(name, "*")
 }
 
 // escapePath writes a path as a request's normal form has it.
@@ -244,33 +306,4 @@ func escapePath(p string) string {
 		}
 	}
 	return schema.NormalizePath(string(b))
-}
-
-// literalPrefix returns the text that every match of an anchored pattern starts
-// with. A pattern that Go's engine does not know has none.
-func literalPrefix(pattern string) string {
-	re, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil {
-		return ""
-	}
-	re = re.Simplify()
-	if re.Op != syntax.OpConcat {
-		return ""
-	}
-	var b strings.Builder
-	for i, sub := range re.Sub {
-		if i == 0 {
-			if sub.Op != syntax.OpBeginText {
-				return ""
-			}
-			continue
-		}
-		if sub.Op != syntax.OpLiteral || sub.Flags&syntax.FoldCase != 0 {
-			break
-		}
-		for _, r := range sub.Rune {
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
 }

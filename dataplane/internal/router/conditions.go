@@ -4,48 +4,116 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/sluice-gateway/sluice/shared/expression"
+	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
-// holds tells whether everything but the plain path and the host's name matches.
-func (e *entryPoint) holds(q *Request) (groups []int, ok bool) {
-	c := e.route
-	if e.port != 0 && e.port != q.Port {
-		return nil, false
+// conditions are what a route asks besides host and path.
+type conditions struct {
+	methods []string
+	headers []headerCondition
+	snis    []string // in lower case, without a dot at the end
+	// plainSNIs is set when none of them has a wildcard.
+	plainSNIs    bool
+	sources      []endpoint
+	destinations []endpoint
+	// protocols that match, of the expressions flavor; 0 is any.
+	protocols protocolSet
+	// explicitPort compares a host's port with what the Host header says.
+	explicitPort bool
+}
+
+// protocolSet is protocols of a connection.
+type protocolSet uint8
+
+const (
+	overHTTP protocolSet = 1 << iota
+	overHTTPS
+)
+
+type headerCondition struct {
+	name    expression.HeaderName
+	values  []string // in lower case
+	regexes []*schema.Regex
+}
+
+type endpoint struct {
+	prefix netip.Prefix
+	port   int
+}
+
+// filing returns the condition that an index files by: the one with the fewest values
+// of those that have nothing else.
+func (c *conditions) filing() *headerCondition {
+	var least *headerCondition
+	for i := range c.headers {
+		h := &c.headers[i]
+		if len(h.regexes) == 0 && len(h.values) > 0 && (least == nil || len(h.values) < len(least.values)) {
+			least = h
+		}
+	}
+	return least
+}
+
+// hold tells whether a request meets all conditions, and the port of the entry's host.
+func (c *conditions) hold(q *Request, e *entry) bool {
+	secure := q.Protocol == "https"
+	if e.port != 0 && !c.portHolds(q, e, secure) {
+		return false
+	}
+	if c.protocols != 0 && c.protocols&protocolOf(secure) == 0 {
+		return false
 	}
 	if len(c.methods) > 0 && !slices.Contains(c.methods, q.Method) {
-		return nil, false
+		return false
 	}
-	if len(c.snis) > 0 && q.TLS && !matchSNI(c.snis, q.SNI) {
-		return nil, false
+	if len(c.snis) > 0 && secure && !matchSNI(c.snis, q.SNI) {
+		return false
 	}
 	for i := range c.headers {
-		if !c.headers[i].holds(q) {
-			return nil, false
+		if !c.headers[i].hold(q) {
+			return false
 		}
 	}
 	if len(c.sources) > 0 && !matchEndpoint(c.sources, q.Source) {
-		return nil, false
+		return false
 	}
-	if len(c.destinations) > 0 && !matchEndpoint(c.destinations, q.Destination) {
-		return nil, false
-	}
-	if e.regex != nil {
-		groups = e.regex.Find(q.Path)
-		return groups, groups != nil
-	}
-	return nil, true
+	return len(c.destinations) == 0 || matchEndpoint(c.destinations, q.Destination)
 }
 
-func (h *headerCondition) holds(q *Request) bool {
+func protocolOf(secure bool) protocolSet {
+	if secure {
+		return overHTTPS
+	}
+	return overHTTP
+}
+
+// portHolds compares the port of a host. Where the Host header has none, a host with a
+// wildcard takes the scheme's own (traditional).
+func (c *conditions) portHolds(q *Request, e *entry, secure bool) bool {
+	port := q.Port
+	if c.explicitPort {
+		port = q.HostPort
+		if port == 0 && e.hostKind != hostExact {
+			port = 80
+			if secure {
+				port = 443
+			}
+		}
+	}
+	return port == int(e.port)
+}
+
+func (h *headerCondition) hold(q *Request) bool {
+	if q.Header == nil {
+		return false
+	}
+	name := h.name.In(q.Header)
 	fields := q.Header.Fields()
 	for i := range fields {
-		if !equalHeaderName(fields[i].Name, h.name) {
-			continue
-		}
-		if h.regex != nil {
-			if h.regex.Match(fields[i].Value) {
-				return true
-			}
+		if !pdk.EqualFold(fields[i].Name, name) {
 			continue
 		}
 		for _, want := range h.values {
@@ -53,29 +121,13 @@ func (h *headerCondition) holds(q *Request) bool {
 				return true
 			}
 		}
+		for _, regex := range h.regexes {
+			if regex.Match(q.Lower(fields[i].Value)) {
+				return true
+			}
+		}
 	}
 	return false
-}
-
-// equalHeaderName compares names without case and takes "_" for "-", as the
-// expressions of classic routes do.
-func equalHeaderName(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := 0; i < len(a); i++ {
-		x, y := lower(a[i]), lower(b[i])
-		if x == '_' {
-			x = '-'
-		}
-		if y == '_' {
-			y = '-'
-		}
-		if x != y {
-			return false
-		}
-	}
-	return true
 }
 
 // equalLower compares s without ASCII case to a string in lower case.
@@ -84,32 +136,32 @@ func equalLower(s, want string) bool {
 		return false
 	}
 	for i := 0; i < len(s); i++ {
-		if lower(s[i]) != want[i] {
+		c := s[i]
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != want[i] {
 			return false
 		}
 	}
 	return true
 }
 
-func lower(c byte) byte {
-	if c >= 'A' && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
-}
+func withoutDot(name string) string { return strings.TrimSuffix(name, ".") }
 
 func matchSNI(snis []string, name string) bool {
-	name = strings.TrimSuffix(name, ".")
+	name = withoutDot(name)
+	if name == "" {
+		return false
+	}
 	for _, s := range snis {
 		switch {
-		case s == "*":
-			return true
-		case strings.HasPrefix(s, "*."):
-			if len(name) > len(s)-1 && equalLower(name[len(name)-len(s)+1:], s[1:]) {
+		case s[0] == '*':
+			if n := len(s) - 1; len(name) >= n && equalLower(name[len(name)-n:], s[1:]) {
 				return true
 			}
-		case strings.HasSuffix(s, ".*"):
-			if n := len(s) - 1; len(name) > n && equalLower(name[:n], s[:n]) {
+		case s[len(s)-1] == '*':
+			if n := len(s) - 1; len(name) >= n && equalLower(name[:n], s[:n]) {
 				return true
 			}
 		case equalLower(name, s):

@@ -1,45 +1,45 @@
-// Package router matches requests with routes. It owns Kong's order of precedence
-// for routes with classic fields (router_flavor traditional_compatible), as one
-// number a route and path group, and immutable tables that are followed by new ones
-// at the cost of the change.
+// Package router matches requests with routes. It owns the order of precedence of
+// each router_flavor, as one number a route and path group, and immutable tables that
+// are followed by new ones at the cost of the change.
 //
-// A Table is a map of hosts (exact, by suffix for *.example, by prefix for
-// example.*, and one for routes without hosts), each with a radix tree over paths.
-// A regular expression hangs in the tree at its literal prefix. A match walks the
-// trees of the request's host, and of all entries on the way takes the one with the
-// highest precedence whose other conditions hold; the walk does not depend on how
-// many routes there are.
+// A Table is a map of hosts (exact, by suffix for *.example, by prefix for example.*,
+// and one for routes without hosts), each with a radix tree over paths. A regular
+// expression hangs in the tree at its literal prefix, an expression at the anchors that
+// it has. Where many entries meet at one place, they are filed once more: by a piece of
+// text that a regular expression needs, by the value of a header, a server name or a
+// method. A match walks the trees of the request's host, and of all entries on the way
+// takes the one with the highest precedence whose other conditions hold; the walk does
+// not depend on how many routes there are.
 //
-// The package refuses to look at services, plugins and protocols: whether a route
-// that matches may be used over plain HTTP is the caller's question.
+//	flavor                  a tie is broken by             priority of expressions
+//	traditional_compatible  id, the larger first           -
+//	traditional             created_at, the older first    -
+//	expressions             id, the larger first           above all classic routes
+//
+// Beyond Kong, a path "=/foo" matches whole segments: /foo and /foo/bar, but not
+// /foobar. It ranks as the prefix /foo does, and before it.
+//
+// The package refuses to look at services and plugins, and at protocols but for the
+// expressions flavor: whether a route that matches may be used over plain HTTP is the
+// caller's question.
 package router
 
 import (
-	"net/netip"
-
 	"github.com/sluice-gateway/sluice/dataplane/internal/cow"
 	"github.com/sluice-gateway/sluice/shared/entity"
-	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/expression"
 )
 
-// Request is what routes look at.
+// Request is what routes look at. Host is in lower case and has no port, Path is
+// normalised, Protocol is http or https.
 type Request struct {
-	Method string
-	// Host without port, in lower case.
-	Host string
-	// Port that the client asked for, as net.dst.port of a host with port.
-	Port int
-	// Path is normalised.
-	Path   string
-	Header *pdk.Header
-	// TLS is true for https and grpcs; SNI is then the server name.
-	TLS bool
-	SNI string
-
-	Source, Destination netip.AddrPort
+	expression.Request
+	// HostPort is the port in the Host header, 0 for none.
+	HostPort int
 }
 
-// Match is how a request matched.
+// Match is how a request matched. It is filled anew by each match, which keeps the
+// memory of Names and Values.
 type Match struct {
 	Route *entity.Route
 	// Prefix is the part of the path that the route's path matched, "" for a route
@@ -48,15 +48,25 @@ type Match struct {
 	// Shown is the route's path as it was written, when that differs from Prefix: text
 	// beyond ASCII is matched in its escaped form.
 	Shown string
-	// Groups are the offsets of a regular expression's groups in the path, as
-	// regexp.FindStringSubmatchIndex gives them; nil for a plain path.
-	Groups []int
-	// Names of the groups, parallel to them.
-	Names []string
+	// Names and Values are the groups of the regular expression that matched, Values[0] its
+	// whole match; a group without name has "".
+	Names, Values []string
+
+	result expression.Result
 }
 
-// Table is an immutable set of routes. The zero value has none.
+// Reset empties the match and keeps its memory.
+func (m *Match) Reset() {
+	clear(m.Names)
+	clear(m.Values)
+	m.Route, m.Prefix, m.Shown, m.Names, m.Values = nil, "", "", m.Names[:0], m.Values[:0]
+	m.result.Reset()
+}
+
+// Table is an immutable set of routes. The zero value has none, of the flavor
+// traditional_compatible.
 type Table struct {
+	flavor   entity.Flavor
 	exact    cow.Map[*tree] // "example.com"
 	suffixes cow.Map[*tree] // ".example.com" for *.example.com
 	prefixes cow.Map[*tree] // "example." for example.*
@@ -64,126 +74,80 @@ type Table struct {
 	routes   cow.Map[*compiled]
 }
 
+// New returns an empty table of a flavor; "" is traditional_compatible.
+func New(flavor entity.Flavor) *Table {
+	if flavor == "" {
+		flavor = entity.TraditionalCompatible
+	}
+	return &Table{flavor: flavor}
+}
+
 // Len returns the number of routes.
 func (t *Table) Len() int { return t.routes.Len() }
 
-// Update returns a table without the removed routes and with the put ones, which
-// replace those of the same id. An error names the route and field that can not be
-// matched with; t stays usable.
-func (t *Table) Update(put []*entity.Route, removed []string) (*Table, []Error) {
-	next := editor{
-		exact: t.exact.Edit(), suffixes: t.suffixes.Edit(), prefixes: t.prefixes.Edit(),
-		any: t.any, routes: t.routes.Edit(), own: map[*tree]struct{}{},
-	}
-	var errs []Error
-	for _, id := range removed {
-		next.remove(id)
-	}
-	for _, r := range put {
-		c, err := compile(r)
-		if err != nil {
-			errs = append(errs, *err)
-			continue
-		}
-		next.remove(r.ID)
-		next.add(c)
-	}
-	if len(errs) > 0 {
-		return nil, errs
-	}
-	return &Table{
-		exact: next.exact.Done(), suffixes: next.suffixes.Done(), prefixes: next.prefixes.Done(),
-		any: next.any, routes: next.routes.Done(),
-	}, nil
-}
-
 // Match finds the route for a request. It does not allocate, unless a regular
-// expression matches.
+// expression with groups matches.
 func (t *Table) Match(q *Request, m *Match) bool {
-	var best candidate
-	if q.Host != "" {
-		if tr, ok := t.exact.Get(q.Host); ok {
-			tr.match(q, &best)
-		}
-		if t.suffixes.Len() > 0 {
-			for i := 0; i < len(q.Host); i++ {
-				if q.Host[i] == '.' && i > 0 {
-					if tr, ok := t.suffixes.Get(q.Host[i:]); ok {
-						tr.match(q, &best)
-					}
-				}
-			}
-		}
-		if t.prefixes.Len() > 0 {
-			for i := 0; i < len(q.Host)-1; i++ {
-				if q.Host[i] == '.' {
-					if tr, ok := t.prefixes.Get(q.Host[:i+1]); ok {
-						tr.match(q, &best)
-					}
-				}
-			}
-		}
-	}
-	t.any.match(q, &best)
-	if best.entry == nil {
+	var best *entry
+	t.trees(q, func(tr *tree) { best = tr.match(q, best) })
+	if best == nil {
 		return false
 	}
-	*m = Match{Route: best.entry.route.entity, Prefix: best.entry.key, Shown: best.entry.shown}
-	if best.entry.regex != nil {
-		m.Groups, m.Names = best.groups, best.entry.regex.Names()
-		m.Prefix = q.Path[best.groups[0]:best.groups[1]]
-	}
+	best.fill(q, m)
 	return true
 }
 
-type editor struct {
-	exact, suffixes, prefixes *cow.Edit[*tree]
-	any                       *tree
-	routes                    *cow.Edit[*compiled]
-	own                       map[*tree]struct{}
-}
-
-func (e *editor) add(c *compiled) {
-	e.routes.Set(c.entity.ID, c)
-	for _, p := range c.entries {
-		e.change(c, func(t *tree, port int) *tree {
-			en := *p
-			en.port = port
-			return t.insert(en.key, &en, e.own)
-		})
-	}
-}
-
-func (e *editor) remove(id string) {
-	c, ok := e.routes.Get(id)
-	if !ok {
-		return
-	}
-	e.routes.Delete(id)
-	for _, p := range c.entries {
-		e.change(c, func(t *tree, _ int) *tree { return t.remove(p.key, id, e.own) })
-	}
-}
-
-// change applies fn to the tree of each of the route's hosts.
-func (e *editor) change(c *compiled, fn func(t *tree, port int) *tree) {
-	if len(c.hosts) == 0 {
-		e.any = fn(e.any, 0)
-		return
-	}
-	for _, h := range c.hosts {
-		trees := e.exact
-		switch h.kind {
-		case hostSuffix:
-			trees = e.suffixes
-		case hostPrefix:
-			trees = e.prefixes
+// trees calls fn with the trees that a request's host leads to.
+func (t *Table) trees(q *Request, fn func(tr *tree)) {
+	if q.Host != "" && t.exact.Len() > 0 {
+		if tr, ok := t.exact.Get(q.Host); ok {
+			fn(tr)
 		}
-		t, _ := trees.Get(h.name)
-		if t = fn(t, h.port); t == nil {
-			trees.Delete(h.name)
-		} else {
-			trees.Set(h.name, t)
+	}
+	if wild := t.suffixes.Len()+t.prefixes.Len() > 0; wild {
+		for i := 0; i < len(q.Host); i++ {
+			if q.Host[i] != '.' {
+				continue
+			}
+			if tr, ok := t.suffixes.Get(q.Host[i:]); ok {
+				fn(tr)
+			}
+			if tr, ok := t.prefixes.Get(q.Host[:i+1]); ok {
+				fn(tr)
+			}
 		}
+	}
+	fn(t.any)
+}
+
+// fill says how an entry matched.
+func (e *entry) fill(q *Request, m *Match) {
+	m.Reset()
+	m.Route, m.Prefix = e.route.entity, e.key
+	switch s := e.special; {
+	case s == nil:
+	case s.program != nil:
+		m.Prefix = ""
+		if s.program.Explain(&q.Request, &m.result) {
+			m.Prefix = m.result.Path
+			m.Names, m.Values = append(m.Names, m.result.Names...), append(m.Values, m.result.Values...)
+		}
+	case s.regex != nil:
+		m.Prefix = ""
+		found := s.regex.Find(q.Path)
+		if found == nil {
+			return // it ran out of steps the second time
+		}
+		m.Prefix = q.Path[found[0]:found[1]]
+		for i := 0; i+1 < len(found); i += 2 {
+			value := ""
+			if found[i] >= 0 {
+				value = q.Path[found[i]:found[i+1]]
+			}
+			m.Values = append(m.Values, value)
+		}
+		m.Names = append(m.Names, s.regex.Names()...)
+	default:
+		m.Shown = s.shown
 	}
 }

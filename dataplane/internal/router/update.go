@@ -1,0 +1,107 @@
+package router
+
+import (
+	"slices"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/cow"
+	"github.com/sluice-gateway/sluice/shared/entity"
+)
+
+// Error says why a route can not be matched with.
+type Error struct {
+	RouteID, Name string
+	// Field such as "paths.1", counted from 1.
+	Field   string
+	Message string
+}
+
+// Update returns a table without the removed routes and with the put ones, which
+// replace those of the same id. An error names the route and field that can not be
+// matched with; t stays usable. However many routes there are, each place that they
+// touch is copied once.
+func (t *Table) Update(put []*entity.Route, removed []string) (*Table, []Error) {
+	next := editor{
+		flavor: t.flavor, exact: t.exact.Edit(), suffixes: t.suffixes.Edit(), prefixes: t.prefixes.Edit(),
+		any: t.any, routes: t.routes.Edit(), owner: &owner{},
+	}
+	if next.flavor == "" {
+		next.flavor = entity.TraditionalCompatible
+	}
+	var errs []Error
+	for _, id := range removed {
+		next.remove(id)
+	}
+	for _, r := range put {
+		c, err := compile(next.flavor, r)
+		if err != nil {
+			errs = append(errs, *err)
+			continue
+		}
+		next.remove(r.ID)
+		next.add(c)
+	}
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	for _, list := range next.dirty {
+		slices.SortStableFunc(list.entries, (*entry).compare)
+		list.dirty = false
+	}
+	return &Table{
+		flavor: next.flavor, exact: next.exact.Done(), suffixes: next.suffixes.Done(), prefixes: next.prefixes.Done(),
+		any: next.any, routes: next.routes.Done(),
+	}, nil
+}
+
+// owner marks what an editor has made and may change. It has a size, for pointers to
+// what has none may be equal.
+type owner struct{ _ byte }
+
+// editor makes a table of another.
+type editor struct {
+	flavor                    entity.Flavor
+	exact, suffixes, prefixes *cow.Edit[*tree]
+	any                       *tree
+	routes                    *cow.Edit[*compiled]
+	owner                     *owner
+	// dirty are the lists to sort in the end.
+	dirty []*list
+}
+
+func (e *editor) add(c *compiled) {
+	e.routes.Set(c.entity.ID, c)
+	for _, p := range c.entries {
+		e.change(p, func(t *tree) *tree { return t.insert(p.key, p, e) })
+	}
+}
+
+func (e *editor) remove(id string) {
+	c, ok := e.routes.Get(id)
+	if !ok {
+		return
+	}
+	e.routes.Delete(id)
+	for _, p := range c.entries {
+		e.change(p, func(t *tree) *tree { return t.remove(p.key, p, e) })
+	}
+}
+
+// change applies fn to the tree that an entry stands in.
+func (e *editor) change(p *entry, fn func(t *tree) *tree) {
+	trees := e.exact
+	switch p.hostKind {
+	case hostAny:
+		e.any = fn(e.any)
+		return
+	case hostSuffix:
+		trees = e.suffixes
+	case hostPrefix:
+		trees = e.prefixes
+	}
+	t, _ := trees.Get(p.host)
+	if t = fn(t); t == nil {
+		trees.Delete(p.host)
+	} else {
+		trees.Set(p.host, t)
+	}
+}
