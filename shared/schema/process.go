@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -86,6 +87,15 @@ func (s *Schema) Process(in Object, op Op, stored Object) (Object, error) {
 	if !stays {
 		if err := transform(s, sub, out, given); err != nil {
 			return nil, err
+		}
+	}
+	if s.TransformFor != nil && transforms(s, given) {
+		why := op
+		if stays {
+			why = DeclareStored
+		}
+		if err := s.TransformFor(out, why, stored); err != nil {
+			return nil, asViolation(err)
 		}
 	}
 	if op == Declare && stored != nil && given["updated_at"] == nil {
@@ -173,16 +183,16 @@ func hook(s, sub *Schema, o Object, which func(*Schema) func(Object) error) erro
 
 func transform(s, sub *Schema, out, given Object) error {
 	return hook(s, sub, out, func(s *Schema) func(Object) error {
-		if len(s.TransformOn) == 0 {
+		if transforms(s, given) {
 			return s.Transform
-		}
-		for _, name := range s.TransformOn {
-			if given[name] != nil {
-				return s.Transform
-			}
 		}
 		return nil
 	})
+}
+
+// transforms tells whether something was given that is to be transformed.
+func transforms(s *Schema, given Object) bool {
+	return len(s.TransformOn) == 0 || slices.ContainsFunc(s.TransformOn, func(name string) bool { return given[name] != nil })
 }
 
 // asViolation makes any error of a check a violation.

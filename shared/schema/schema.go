@@ -197,6 +197,14 @@ type Schema struct {
 	// that a partial update does not hash a hash.
 	Transform   func(o Object) error
 	TransformOn []string
+	// TransformFor is Transform for schemas that need to know what it is for and the
+	// stored object, nil for none. It also runs for DeclareStored, to refuse what can't
+	// have been transformed.
+	TransformFor func(o Object, op Op, stored Object) error
+	// Outdated tells of a stored object that it is in a form which Upgrade makes a better
+	// one of, in its own time and without changing what it says; nil for kinds without.
+	Outdated func(o Object) bool
+	Upgrade  func(o Object) Object
 	// Normalize changes an object as it was given, before defaults, merging and checks.
 	Normalize func(o Object) error
 

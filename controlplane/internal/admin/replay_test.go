@@ -394,6 +394,14 @@ func (r *replay) translated(v any) any {
 	return out
 }
 
+var hashForm = regexp.MustCompile(`^([0-9a-f]{40}|\$argon2id\$v=19\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+)$`)
+
+// isHash tells whether a password is shown as Kong or as we keep it.
+func isHash(v any) bool {
+	text, _ := v.(string)
+	return hashForm.MatchString(text)
+}
+
 // normal hides times and descriptions and sorts lists of entities.
 func normal(v any) any {
 	switch v := v.(type) {
@@ -403,6 +411,8 @@ func normal(v any) any {
 			switch _, number := e.(float64); {
 			case number && (name == "created_at" || name == "updated_at" || name == "ttl" || name == "access_token_expiration"):
 				e = "a number"
+			case name == "password" && isHash(e):
+				e = "a hash" // ours has salt, and is no SHA-1
 			case name == "description":
 				if _, text := e.(string); text {
 					continue

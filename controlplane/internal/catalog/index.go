@@ -125,5 +125,8 @@ func (k *kind) indexes(o schema.Object) ([]store.Index, error) {
 	if k.schema.TTL && o[schema.ExpiresAt] != nil {
 		out = append(out, store.Index{Name: expiryIndex(k.name)})
 	}
+	if k.schema.Outdated != nil && k.schema.Outdated(o) {
+		out = append(out, store.Index{Name: outdatedIndex(k.name)})
+	}
 	return out, nil
 }

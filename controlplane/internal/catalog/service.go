@@ -82,7 +82,8 @@ func (c *Catalog) kind(def *entity.Def) (*kind, error) {
 	return k, nil
 }
 
-// Run removes entities that have ended, until ctx ends.
+// Run removes entities that have ended and brings others into a better form, until ctx
+// ends.
 func (c *Catalog) Run(ctx context.Context) error {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -93,6 +94,9 @@ func (c *Catalog) Run(ctx context.Context) error {
 		case <-ticker.C:
 			if err := c.Expire(ctx); err != nil && ctx.Err() == nil {
 				c.log.Warn("entities that have ended are not removed", "error", err)
+			}
+			if _, err := c.Upgrade(ctx); err != nil && ctx.Err() == nil {
+				c.log.Warn("stored passwords are not upgraded", "error", err)
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/plugins/basicauth"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
@@ -29,6 +30,7 @@ type flat struct {
 	s       *Service
 	version string
 	configs schema.Object // _plugin_configs
+	untold  bool          // it does not say whether it was transformed
 	found   map[string][]declared
 	order   int
 	wrong   schema.Object // what is wrong with the document itself
@@ -52,6 +54,7 @@ func (s *Service) flatten(top schema.Object) *flat {
 		f.wrong["_format_version"] = "expected one of: 1.1, 2.1, 3.0"
 	}
 	f.configs, _ = top["_plugin_configs"].(schema.Object)
+	f.untold = top["_transform"] == nil
 	for _, name := range sorted(top) {
 		if isMeta(name) {
 			continue
@@ -198,6 +201,9 @@ func (f *flat) reference(def *entity.Def, own schema.Object) schema.Object {
 // expressions.
 var plainPath = regexp.MustCompile(`^[a-zA-Z0-9._~/%-]*$`)
 
+// kongHash is the form of the hashes in Kong's dumps.
+var kongHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
+
 // adapt brings an entity to the form of the newest version.
 func (f *flat) adapt(def *entity.Def, own schema.Object, at place) {
 	switch def.Kind() {
@@ -213,6 +219,12 @@ func (f *flat) adapt(def *entity.Def, own schema.Object, at place) {
 			}
 		}
 		own["paths"] = paths
+	case "basicauth_credentials":
+		// A dump does not say that its passwords are hashes, a document that is written by
+		// hand need not say that they are none: their form tells.
+		if password, ok := own["password"].(string); ok && f.untold && kongHash.MatchString(password) {
+			own["password"] = basicauth.KongMark + password
+		}
 	case "plugins":
 		name, ok := own["_config"].(string)
 		if !ok {

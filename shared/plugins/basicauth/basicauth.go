@@ -1,14 +1,11 @@
 // Package basicauth is the plugin basic-auth: consumers show who they are with a name and
-// a password. It owns the credentials basicauth_credentials, whose passwords are kept as
-// Kong keeps them: as the SHA-1 of the password and the consumer's id. That is what
-// exports and databases of Kong have, and what goes back to it.
+// a password. It owns the credentials basicauth_credentials and the forms in which their
+// passwords are kept: Argon2id for new ones; Kong's salted SHA-1, which its exports have,
+// is taken and upgraded later on by the control plane, without knowing the password.
 package basicauth
 
 import (
-	"crypto/sha1" //nolint:gosec // Kong's form
-	"crypto/subtle"
 	"encoding/base64"
-	"encoding/hex"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/shared/entity"
@@ -44,7 +41,7 @@ type Credential struct {
 	ID       string      `json:"id"`
 	Consumer *entity.Ref `json:"consumer"`
 	Username string      `json:"username"`
-	// Password is the SHA-1 of the password and the consumer's id, in hex.
+	// Password is a hash, in one of the forms of password.go.
 	Password  string   `json:"password"`
 	Tags      []string `json:"tags"`
 	CreatedAt int64    `json:"created_at"`
@@ -68,20 +65,14 @@ var Credentials = &entity.Def{
 			{Name: "password", Type: schema.String, Required: true, Encrypted: true},
 			schema.Tags(),
 		},
-		TransformOn: []string{"password"},
-		Transform: func(o schema.Object) error {
+		TransformOn:  []string{"password"},
+		TransformFor: conceal,
+		Outdated: func(o schema.Object) bool {
 			password, _ := o["password"].(string)
-			consumer, _ := o["consumer"].(schema.Object)
-			id, _ := consumer["id"].(string)
-			o["password"] = digest(password, id)
-			return nil
+			return isKongs(password)
 		},
+		Upgrade: upgrade,
 	},
-}
-
-func digest(password, consumer string) string {
-	sum := sha1.Sum([]byte(password + consumer)) //nolint:gosec // Kong's form
-	return hex.EncodeToString(sum[:])
 }
 
 type config struct {
@@ -94,10 +85,12 @@ type plugin struct {
 	config
 	challenge string
 	attempt   func(x *pdk.Exchange) (auth.Failure, error)
+	verdicts  *verdicts
 }
 
-func build(_ pdk.Env, c config) (pdk.Phases, error) {
+func build(env pdk.Env, c config) (pdk.Phases, error) {
 	p := &plugin{config: c, challenge: auth.Challenge("Basic", c.Realm)}
+	p.verdicts, _ = env.Shared("verdicts", func() any { return newVerdicts() }).(*verdicts)
 	p.attempt = p.authenticate
 	return pdk.Phases{Access: p.access}, nil
 }
@@ -121,7 +114,11 @@ func (p *plugin) authenticate(x *pdk.Exchange) (auth.Failure, error) {
 	if c == nil || c.Consumer == nil || password == "" {
 		return refused, nil
 	}
-	if subtle.ConstantTimeCompare([]byte(digest(password, c.Consumer.ID)), []byte(c.Password)) != 1 {
+	good, err := p.verdicts.check(c.ID, c.Password, password, c.Consumer.ID)
+	if err != nil {
+		return auth.Failure{Status: 503}, nil
+	}
+	if !good {
 		return refused, nil
 	}
 	consumer := auth.Consumer(x, c.Consumer.ID)

@@ -11,6 +11,9 @@ import (
 	"github.com/sluice-gateway/sluice/shared/schema/schematest"
 )
 
+// bcryptOfBP is the bcrypt of "bp", with the least cost.
+const bcryptOfBP = "$2a$04$pb89zDB6a5sfsTbRQLDWw.0FxQ5Lokmcyqz2wNegs1C7oweXpXpyW"
+
 const bobID = "00000003-0000-4000-8000-000000000001"
 
 func TestSchema(t *testing.T) {
@@ -19,27 +22,17 @@ func TestSchema(t *testing.T) {
 	schematest.Agrees(t, basicauth.Credentials.Schema, basicauth.Credential{})
 }
 
-// TestPasswordsAreKeptAsKongDoes has a recorded password and what became of it.
-func TestPasswordsAreKeptAsKongDoes(t *testing.T) {
-	s := basicauth.Credentials.Schema
-	o, err := s.Process(schema.Object{"username": "bu", "password": "bp", "consumer": schema.Object{"id": bobID}}, schema.Insert, nil)
-	if err != nil || o["password"] != "423de2d43a0b9e249b23c670196ee2d9d17c57f8" {
-		t.Fatalf("got %v, %v", o["password"], err)
-	}
-	o, err = s.Process(schema.Object{"tags": []any{"x"}}, schema.Update, o)
-	if err != nil || o["password"] != "423de2d43a0b9e249b23c670196ee2d9d17c57f8" {
-		t.Errorf("after an update of something else: %v, %v", o["password"], err)
-	}
-	again, err := s.Process(o, schema.DeclareStored, nil)
-	if err != nil || again["password"] != o["password"] {
-		t.Errorf("declared as it was exported: %v, %v", again["password"], err)
-	}
-}
-
 func TestAccess(t *testing.T) {
 	view := pdktest.NewView(
 		pdktest.Of(t, entity.Consumers, schema.Object{"id": bobID, "username": "bob"}),
 		pdktest.Of(t, basicauth.Credentials, schema.Object{"username": "bu", "password": "b:p", "consumer": schema.Object{"id": bobID}}),
+		pdktest.Of(t, basicauth.Credentials, schema.Object{
+			"username": "old", "password": basicauth.Wrap("423de2d43a0b9e249b23c670196ee2d9d17c57f8"), "consumer": schema.Object{"id": bobID},
+		}),
+		pdktest.Of(t, basicauth.Credentials, schema.Object{
+			"username": "kong", "password": "$kong-sha1$423de2d43a0b9e249b23c670196ee2d9d17c57f8", "consumer": schema.Object{"id": bobID},
+		}),
+		pdktest.Of(t, basicauth.Credentials, schema.Object{"username": "bcrypt", "password": bcryptOfBP, "consumer": schema.Object{"id": bobID}}),
 	)
 	basic := func(text string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(text)) }
 	for _, test := range []struct {
@@ -50,6 +43,11 @@ func TestAccess(t *testing.T) {
 		{"good", ``, [][2]string{{"Authorization", basic("bu:b:p")}}, 200},
 		{"lower-case scheme", ``, [][2]string{{"Authorization", "basic" + basic("bu:b:p")[5:]}}, 200},
 		{"for the proxy first", ``, [][2]string{{"Authorization", basic("bu:wrong")}, {"Proxy-Authorization", basic("bu:b:p")}}, 200},
+		{"upgraded", ``, [][2]string{{"Authorization", basic("old:bp")}}, 200},
+		{"upgraded, wrong password", ``, [][2]string{{"Authorization", basic("old:423de2d43a0b9e249b23c670196ee2d9d17c57f8")}}, 401},
+		{"in Kong's form", ``, [][2]string{{"Authorization", basic("kong:bp")}}, 200},
+		{"Kong's form as the password", ``, [][2]string{{"Authorization", basic("kong:423de2d43a0b9e249b23c670196ee2d9d17c57f8")}}, 401},
+		{"bcrypt", ``, [][2]string{{"Authorization", basic("bcrypt:bp")}}, 200},
 		{"wrong password", ``, [][2]string{{"Authorization", basic("bu:x")}}, 401},
 		{"no password", ``, [][2]string{{"Authorization", basic("bu:")}}, 401},
 		{"unknown", ``, [][2]string{{"Authorization", basic("x:b:p")}}, 401},
