@@ -482,3 +482,29 @@ func TestReadOnly(t *testing.T) {
 		t.Error("something was written")
 	}
 }
+
+// TestPagesOfTags has entities with one tag each, where a page ends with an entity.
+func TestPagesOfTags(t *testing.T) {
+	w := newWorld(t)
+	for i := range 7 {
+		w.insert("services", schema.Object{"id": fmt.Sprintf("00000000-0000-4000-8000-00000000000%d", i), "host": "h", "tags": []any{"one"}})
+	}
+	for size := 1; size <= 8; size++ {
+		for _, tag := range []string{"", "one"} {
+			rows := 0
+			for offset := ""; ; {
+				page, err := w.Tagged(t.Context(), tag, size, offset)
+				if err != nil {
+					t.Fatal(err)
+				}
+				rows += len(page.Entities)
+				if offset = page.Next; offset == "" {
+					break
+				}
+			}
+			if rows != 7 {
+				t.Errorf("%d rows of tag %q on pages of %d, want 7", rows, tag, size)
+			}
+		}
+	}
+}

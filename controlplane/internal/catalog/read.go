@@ -366,7 +366,7 @@ func (c *Catalog) Tagged(_ context.Context, tag string, size int, offset string)
 				if k.name > from[0] || id >= from[1] {
 					ids = append(ids, id)
 				}
-				return len(ids) <= size
+				return len(ids) <= size+1 // the first may be one that the page before has ended with
 			}); err != nil {
 				return err
 			}
