@@ -129,7 +129,11 @@ func (c *ControlPlane) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.catalog, err = catalog.New(ctx, catalog.Options{Store: written, Kinds: kinds, Check: loadable(registry), Logger: c.log.Named("catalog")})
+	functions, err := c.functions()
+	if err != nil {
+		return err
+	}
+	c.catalog, err = catalog.New(ctx, catalog.Options{Store: written, Kinds: kinds, Check: loadable(registry, functions), Logger: c.log.Named("catalog")})
 	if err != nil {
 		return err
 	}

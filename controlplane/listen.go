@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/manager"
 	"github.com/sluice-gateway/sluice/controlplane/internal/rpc"
 	"github.com/sluice-gateway/sluice/shared/logging"
+	"github.com/sluice-gateway/sluice/shared/lua"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/plugins"
 	"github.com/sluice-gateway/sluice/shared/schema"
@@ -112,8 +113,14 @@ func (c *ControlPlane) manager() http.Handler {
 	return manager.New(o)
 }
 
+// functions compiles what users write in Lua, and runs none of it.
+func (c *ControlPlane) functions() (*lua.Pool, error) {
+	mode, _ := lua.ParseMode(c.s.String("untrusted_lua")) // settings allow no other
+	return lua.NewPool(lua.Options{Machines: 1, Sandbox: lua.Sandbox{Mode: mode}})
+}
+
 // loadable finds out whether a data plane could load a plugin's config, by doing it.
-func loadable(registry *plugins.Registry) func(schema.Object) error {
+func loadable(registry *plugins.Registry, functions *lua.Pool) func(schema.Object) error {
 	return func(o schema.Object) error {
 		name, _ := o["name"].(string)
 		p := registry.ByName(name)
@@ -125,7 +132,7 @@ func loadable(registry *plugins.Registry) func(schema.Object) error {
 		if err != nil {
 			return err
 		}
-		_, err = p.Build(pdk.ValidatingEnv(nil), raw)
+		_, err = p.Build(pdk.ValidatingEnv(nil, functions), raw)
 		return err
 	}
 }

@@ -127,7 +127,12 @@ func (d *DataPlane) open() error {
 // openPlans makes the builder and what outlives plans.
 func (d *DataPlane) openPlans(registry *plugins.Registry) (*pluginhost.Host, *balancer.Balancer, error) {
 	kinds := entity.NewKinds(entity.Options{Flavor: entity.Flavor(d.s.String("router_flavor")), Plugins: registry.Schema, Extra: registry.Entities()})
+	functions, err := d.functions()
+	if err != nil {
+		return nil, nil, err
+	}
 	host := pluginhost.New(pluginhost.Options{
+		Lua:    functions,
 		NodeID: d.id, CacheSize: d.s.Size("mem_cache_size"), Logger: d.log.Named("plugin"),
 		// Configs are built when the client is there.
 		Control: func(plugin string) pdk.Control { return d.client.Control(plugin) },

@@ -118,8 +118,10 @@ func TestArrowsPointDown(t *testing.T) {
 		},
 		{
 			{"shared/plugins"},
+			{"shared/lua/kit"},
 			{"shared/pdk"},
 			{"shared/entity"},
+			{"shared/lua"},
 			{"shared/schema"},
 		},
 	} {

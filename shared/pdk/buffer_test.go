@@ -61,7 +61,7 @@ func TestBufferBody(t *testing.T) {
 }
 
 func TestValidatingEnv(t *testing.T) {
-	env := pdk.ValidatingEnv(nil)
+	env := pdk.ValidatingEnv(nil, nil)
 	if !env.Validating() || env.Logger() == nil || env.CacheSize() <= 0 || env.ID() != "" || env.PluginID() != "" || env.Slot() != 0 {
 		t.Error("not as told")
 	}

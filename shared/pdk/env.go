@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/sluice-gateway/sluice/shared/lua"
 )
 
 // DefaultCacheSize is what mem_cache_size is when it is not set.
@@ -24,6 +26,8 @@ type Node interface {
 	// it is dropped (and closed, when it is an io.Closer) some time after the
 	// last plugin config that asked for it at Build is gone. Safe for concurrent use.
 	Shared(key string, create func() any) any
+	// Lua is where functions that users write in Lua run, see shared/lua/kit.
+	Lua() *lua.Pool
 	// Each calls fn for the state of every key that exists now.
 	Each(fn func(key string, state any))
 }

@@ -72,7 +72,11 @@ type Exchange struct {
 	// Text makes strings that live as long as the exchange, without allocation.
 	Text Text
 
+	// Script is what functions in Lua keep of the exchange, see shared/lua/kit.
+	Script any
+
 	exited     bool
+	logEdits   []LogEdit
 	onConsumer func(x *Exchange)
 	slots      []any
 	releasers  []Releaser
@@ -194,6 +198,11 @@ type Upstream struct {
 	Path     string
 	RawQuery string
 	HasQuery bool
+	// ConnectTimeout, WriteTimeout and ReadTimeout take the place of the service's; 0
+	// leaves them. Retries does when HasRetries is set.
+	ConnectTimeout, WriteTimeout, ReadTimeout time.Duration
+	Retries                                   int
+	HasRetries                                bool
 }
 
 // Response is what the client gets.

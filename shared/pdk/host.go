@@ -22,6 +22,7 @@ func (x *Exchange) Reset() {
 	clear(x.slots)
 	clear(x.Captures.Names)
 	clear(x.Captures.Values)
+	clear(x.logEdits)
 	requestHeader, requestTrailer := x.Request.Header, x.Request.Trailer
 	responseHeader, responseTrailer := x.Response.Header, x.Response.Trailer
 	requestHeader.Reset()
@@ -31,7 +32,7 @@ func (x *Exchange) Reset() {
 	text := x.Text
 	text.reset()
 	*x = Exchange{
-		Text: text, Tries: x.Tries[:0], slots: x.slots[:0], releasers: x.releasers[:0],
+		Text: text, Tries: x.Tries[:0], slots: x.slots[:0], releasers: x.releasers[:0], logEdits: x.logEdits[:0],
 		Captures: Captures{Names: x.Captures.Names[:0], Values: x.Captures.Values[:0]},
 	}
 	x.Request.Header, x.Request.Trailer = requestHeader, requestTrailer

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/botdetection"
 	"github.com/sluice-gateway/sluice/shared/plugins/correlationid"
 	"github.com/sluice-gateway/sluice/shared/plugins/cors"
+	"github.com/sluice-gateway/sluice/shared/plugins/function"
 	"github.com/sluice-gateway/sluice/shared/plugins/hmacauth"
 	"github.com/sluice-gateway/sluice/shared/plugins/iprestriction"
 	"github.com/sluice-gateway/sluice/shared/plugins/jwt"
@@ -41,6 +42,8 @@ var All = []*pdk.Plugin{
 	iprestriction.Plugin,
 	jwt.Plugin,
 	keyauth.Plugin,
+	function.Post,
+	function.Pre,
 	oauth2.Plugin,
 	proxycache.Plugin,
 	ratelimiting.Plugin,

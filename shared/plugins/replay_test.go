@@ -186,7 +186,7 @@ func (w *world) match(path string) (found *recordedRoute, x *pdk.Exchange) {
 					best, found = len(m[0]), r
 					x.Captures.Names, x.Captures.Values = re.SubexpNames(), m
 				}
-			} else if strings.HasPrefix(plain, p) && len(p) > best {
+			} else if whole := len(plain) <= len(p) || plain[len(p)] == '/' || strings.HasSuffix(p, "/"); strings.HasPrefix(plain, p) && whole && len(p) > best {
 				best, found = len(p), r
 			}
 		}

@@ -57,6 +57,13 @@ var keys = []Key{
 	{Name: "admin_gui_api_url", Kind: String, Planes: ControlPlane, Description: "Address of the Admin API as browsers see it."},
 	{Name: "nginx_admin_client_max_body_size", Kind: Size, Default: "10m", Planes: ControlPlane, Description: "Largest request body of the Admin API but for /config; 0 is any."},
 
+	// Functions in Lua.
+	{Name: "untrusted_lua", Kind: String, Default: "sandbox", Planes: BothPlanes, OneOf: []string{"sandbox", "on", "off"}, Description: "What functions that users write in Lua may do: what a sandbox has, all that the machine has, or not run at all; the same on both planes."},
+	{Name: "untrusted_lua_sandbox_requires", Kind: List, Planes: BothPlanes, Description: "Modules that sandboxed functions may require, such as cjson.safe."},
+	{Name: "untrusted_lua_sandbox_environment", Kind: List, Planes: BothPlanes, Description: "Globals that sandboxed functions see beside the usual ones, such as setmetatable."},
+	{Name: "untrusted_lua_max_instructions", Kind: Int, Default: "20000000", Planes: DataPlane, Max: 1 << 40, Own: true, Description: "Instructions that one run of a function may take; it is stopped then."},
+	{Name: "untrusted_lua_max_memory", Kind: Size, Default: "64m", Planes: DataPlane, Own: true, Description: "Memory that functions may hold on each processor's machine; who asks for more is stopped."},
+
 	// The link between the planes.
 	{Name: "cluster_control_plane", Kind: Address, Default: "127.0.0.1:8005", Planes: DataPlane, Description: "Where the control plane's cluster_listen is reached."},
 	{Name: "cluster_mtls", Kind: String, Default: "shared", Planes: BothPlanes, OneOf: []string{"shared", "pki"}, Description: "How the planes trust each other: one certificate for all, or a common authority."},

@@ -14,6 +14,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/sluice-gateway/sluice/shared/lua"
+	"github.com/sluice-gateway/sluice/shared/lua/kit"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
@@ -28,6 +30,8 @@ type Options struct {
 	CacheSize int64
 	// Control returns the control plane's hand for a plugin; nil has none.
 	Control func(plugin string) pdk.Control
+	// Lua runs functions of users; nil means a pool with the defaults.
+	Lua *lua.Pool
 	// Logger; nil logs nothing.
 	Logger hclog.Logger
 }
@@ -59,6 +63,13 @@ func New(o Options) *Host {
 	}
 	if o.CacheSize == 0 {
 		o.CacheSize = pdk.DefaultCacheSize
+	}
+	if o.Lua == nil {
+		functions, err := kit.NewPool(kit.Options{NodeID: o.NodeID, Logger: o.Logger})
+		if err != nil {
+			panic(err) // the interpreter is not the one that we were built for
+		}
+		o.Lua = functions
 	}
 	h := &Host{options: o, log: o.Logger, nodes: map[string]*node{}, slots: map[slotKey]int{}}
 	h.ctx, h.stop = context.WithCancel(context.Background())
@@ -175,6 +186,9 @@ func (n *node) Logger() hclog.Logger { return n.log }
 
 // CacheSize follows pdk.Node.
 func (n *node) CacheSize() int64 { return n.host.options.CacheSize }
+
+// Lua follows pdk.Node.
+func (n *node) Lua() *lua.Pool { return n.host.options.Lua }
 
 // Shared follows pdk.Node, for a command: the state is kept no longer for it.
 func (n *node) Shared(key string, create func() any) any { return n.get(key, create, 0).state }

@@ -29,6 +29,7 @@ func (p *Proxy) upstream(w *walk, x *pdk.Exchange, r Responder) (handedOver bool
 		Write:   time.Duration(e.WriteTimeout) * time.Millisecond,
 		Read:    time.Duration(e.ReadTimeout) * time.Millisecond,
 	}
+	retries := w.override(x, e.Retries)
 	w.call.BufferRequest = w.route.Entity.RequestBuffering
 	w.call.MaxBody = p.o.MaxBody
 	w.call.Informational = r
@@ -71,7 +72,7 @@ func (p *Proxy) upstream(w *walk, x *pdk.Exchange, r Responder) (handedOver bool
 		default:
 			peer.Report(balancer.Failed, 0)
 		}
-		if try < e.Retries && mayRetry(x.Request.Method, fault) {
+		if try < retries && mayRetry(x.Request.Method, fault) {
 			w.skip.Add(peer)
 			continue
 		}
@@ -90,6 +91,24 @@ func (p *Proxy) upstream(w *walk, x *pdk.Exchange, r Responder) (handedOver bool
 		x.Source = pdk.SourceError
 		return false
 	}
+}
+
+// override takes the timeouts and retries that plugins chose.
+func (w *walk) override(x *pdk.Exchange, retries int) int {
+	up := &x.Upstream
+	if up.ConnectTimeout > 0 {
+		w.call.Timeouts.Connect = up.ConnectTimeout
+	}
+	if up.WriteTimeout > 0 {
+		w.call.Timeouts.Write = up.WriteTimeout
+	}
+	if up.ReadTimeout > 0 {
+		w.call.Timeouts.Read = up.ReadTimeout
+	}
+	if up.HasRetries {
+		return up.Retries
+	}
+	return retries
 }
 
 // pick chooses a peer, and the Host that it gets unless the route preserves the client's.

@@ -10,12 +10,15 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/sluice-gateway/sluice/shared/lua"
+	"github.com/sluice-gateway/sluice/shared/lua/kit"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
 // Node is a pdk.Node for tests. It is safe for concurrent use.
 type Node struct {
 	cacheSize int64
+	functions *lua.Pool
 	control   pdk.Control
 
 	mu     sync.Mutex
@@ -34,6 +37,16 @@ func NewNode(t testing.TB) *Node {
 			}
 		})
 	})
+	return n.WithLua(t, kit.Options{NodeID: n.ID()})
+}
+
+// WithLua sets what functions in Lua may use and see.
+func (n *Node) WithLua(t testing.TB, o kit.Options) *Node {
+	pool, err := kit.NewPool(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.functions = pool
 	return n
 }
 
@@ -42,6 +55,9 @@ func (n *Node) WithCacheSize(bytes int64) *Node { n.cacheSize = bytes; return n 
 
 // WithControl sets what Control returns; without it there is no control plane.
 func (n *Node) WithControl(c pdk.Control) *Node { n.control = c; return n }
+
+// Lua follows pdk.Node.
+func (n *Node) Lua() *lua.Pool { return n.functions }
 
 // ID follows pdk.Node.
 func (n *Node) ID() string { return "00000000-0000-4000-8000-00000000000d" }

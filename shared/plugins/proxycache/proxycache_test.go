@@ -48,7 +48,7 @@ func TestSchema(t *testing.T) {
 			t.Errorf("%s: got %v, want %s", config, err, want)
 		}
 	}
-	if _, err := proxycache.Plugin.Build(pdk.ValidatingEnv(nil), json.RawMessage(`{}`)); err != nil {
+	if _, err := proxycache.Plugin.Build(pdk.ValidatingEnv(nil, nil), json.RawMessage(`{}`)); err != nil {
 		t.Error(err)
 	}
 }

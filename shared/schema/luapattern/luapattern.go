@@ -1,7 +1,7 @@
 // Package luapattern matches Lua patterns, the small pattern language in which
 // Kong's schemas say what a string may look like. A pattern is compiled once and
-// is then safe for concurrent use. It owns matching only: there is no replacing
-// and no access to captures.
+// is then safe for concurrent use. It owns matching: Match says whether, Find says where,
+// with the groups. There is no replacing.
 package luapattern
 
 import (
