@@ -169,6 +169,18 @@ func TestRolesByMethodAndPath(t *testing.T) {
 		{"PATCH", "/services/x", `{"host":"h"}`, "ead"},
 		{"DELETE", "/services/x", "", "ead"},
 		{"DELETE", "/services", "", "ead"}, // who may is then told 405
+		{"GET", "/default/services", "", "read"},
+		{"GET", "/other/services", "", "reao"},
+		{"POST", "/other/services", `{"host":"h"}`, "eao"},
+		{"GET", "/other/workspaces/other", "", "reao"},
+		{"GET", "/other/workspaces/default", "", "rea"},
+		{"PATCH", "/other/workspaces/other", `{}`, "a"},
+		{"GET", "/workspaces", "", "rea"},
+		{"POST", "/workspaces", `{"name":"schemas"}`, "a"},
+		{"GET", "/ca_certificates", "", "read"},
+		{"POST", "/ca_certificates", `{}`, "ea"}, // they belong to all workspaces
+		{"POST", "/other/ca_certificates", `{}`, "ea"},
+		{"POST", "/other/config", `{}`, "ea"},
 		{"GET", "/config", "", "rea"},
 		{"POST", "/config", `{"_format_version":"3.0"}`, "ea"},
 		{"DELETE", "/cache", "", "ea"},
