@@ -19,6 +19,9 @@ type View interface {
 	// ByForeign returns the entities of a kind whose foreign field refers to id,
 	// in the order of their ids.
 	ByForeign(def *entity.Def, field, id string) []any
+	// ConsumerGroups returns the groups that a consumer is in, in the order of their
+	// names, nil for none.
+	ConsumerGroups(consumer string) []*entity.ConsumerGroup
 }
 
 // Exchange is one request and its response.
@@ -37,6 +40,8 @@ type Exchange struct {
 	// Consumer and Credential are set by Authenticate.
 	Consumer   *entity.Consumer
 	Credential Credential
+	// ConsumerGroups are the groups that Consumer is in, in the order of their names.
+	ConsumerGroups []*entity.ConsumerGroup
 	// Groups that an authentication plugin found by itself, such as a directory's.
 	Groups []string
 
@@ -46,8 +51,11 @@ type Exchange struct {
 	// MatchedPrefix is the part of the path that strip_path removes.
 	MatchedPrefix string
 
-	// View of the plan that the exchange runs under.
+	// View of the plan that the exchange runs under: of the workspace of Route, and before
+	// there is one of the default workspace.
 	View View
+	// Workspace is the id of the workspace of Route, "" for the default one.
+	Workspace string
 
 	// ID is the X-Kong-Request-Id: 32 hex digits.
 	ID string
@@ -244,7 +252,10 @@ func (x *Exchange) Exited() bool { return x.exited }
 // Authenticate sets the consumer and credential, and lets the host choose the
 // plugins for that consumer. A nil consumer with a credential is allowed.
 func (x *Exchange) Authenticate(consumer *entity.Consumer, credential Credential) {
-	x.Consumer, x.Credential = consumer, credential
+	x.Consumer, x.Credential, x.ConsumerGroups = consumer, credential, nil
+	if consumer != nil && x.View != nil {
+		x.ConsumerGroups = x.View.ConsumerGroups(consumer.ID)
+	}
 	if x.onConsumer != nil {
 		x.onConsumer(x)
 	}

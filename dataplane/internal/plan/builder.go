@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
 	"github.com/sluice-gateway/sluice/dataplane/internal/config"
+	"github.com/sluice-gateway/sluice/dataplane/internal/cow"
 	"github.com/sluice-gateway/sluice/dataplane/internal/pluginhost"
 	"github.com/sluice-gateway/sluice/dataplane/internal/router"
 	"github.com/sluice-gateway/sluice/shared/entity"
@@ -82,7 +84,7 @@ func (b *Builder) empty() *Plan {
 // Apply follows config.Applier: it builds the next plan and swaps it in.
 func (b *Builder) Apply(ctx context.Context, u config.Update) ([]config.EntityError, error) {
 	old := b.Current()
-	n := &building{b: b, old: old, from: old, whole: u.Whole, changes: map[string]map[string]any{}}
+	n := &building{b: b, old: old, from: old, whole: u.Whole, changes: map[string]map[string]any{}, spaces: map[string]map[string]string{}}
 	if u.Whole {
 		n.from = b.empty()
 	}
@@ -107,8 +109,10 @@ type building struct {
 	b         *Builder
 	old, from *Plan
 	whole     bool
-	// changes by kind and id; nil is a removal.
+	// changes by kind and id; nil is a removal. spaces are the workspaces of those that are
+	// not in the default one.
 	changes map[string]map[string]any
+	spaces  map[string]map[string]string
 	errs    []config.EntityError
 	// made are the instances and upstreams that only the new plan has.
 	made      []*Instance
@@ -128,6 +132,7 @@ func (n *building) refuse() ([]config.EntityError, error) {
 // whether it could.
 func (n *building) decode(ctx context.Context, changes []config.Change) (readable bool) {
 	values := make([]any, len(changes))
+	spaces := make([]string, len(changes))
 	errs := make([]error, len(changes))
 	workers := min(runtime.GOMAXPROCS(0), len(changes)/256+1)
 	var next atomic.Int64
@@ -141,7 +146,7 @@ func (n *building) decode(ctx context.Context, changes []config.Change) (readabl
 				}
 				for i := from; i < min(from+256, len(changes)); i++ {
 					if s := n.b.shapes[changes[i].Kind]; s != nil && changes[i].Op == config.Put {
-						values[i], errs[i] = s.decode(changes[i].Body)
+						values[i], spaces[i], errs[i] = s.decode(changes[i].Body)
 					}
 				}
 			}
@@ -165,6 +170,12 @@ func (n *building) decode(ctx context.Context, changes []config.Change) (readabl
 			n.changes[c.Kind] = map[string]any{}
 		}
 		n.changes[c.Kind][c.ID] = values[i]
+		if spaces[i] != "" {
+			if n.spaces[c.Kind] == nil {
+				n.spaces[c.Kind] = map[string]string{}
+			}
+			n.spaces[c.Kind][c.ID] = spaces[i]
+		}
 	}
 	return readable
 }
@@ -179,7 +190,7 @@ func (n *building) build(u config.Update) *Plan {
 	p.tables = make(map[string]*table, len(n.from.tables))
 	for kind, t := range n.from.tables {
 		if c := n.changes[kind]; len(c) > 0 {
-			t = t.with(c)
+			t = t.with(c, n.spaces[kind])
 		}
 		p.tables[kind] = t
 	}
@@ -188,6 +199,8 @@ func (n *building) build(u config.Update) *Plan {
 		p.certificates, errs = buildCertificates(&p)
 		n.errs = append(n.errs, errs...)
 	}
+	n.buildSpaces(&p)
+	n.buildGroups(&p)
 	n.buildPlugins(&p)
 	services := n.buildServices(&p)
 	n.buildRoutes(&p, services)
@@ -212,21 +225,33 @@ func (n *building) buildPlugins(p *Plan) {
 			edit.Delete(id)
 			continue
 		}
-		if i := n.instance(e); i != nil {
+		if i := n.instance(e, n.spaces["plugins"][id]); i != nil {
 			edit.Set(id, i)
 		}
 	}
 	p.instances = edit.Done()
-	byName := map[string][]*Instance{}
+	type place struct{ space, name string }
+	byName := map[place][]*Instance{}
 	p.instances.All(func(_ string, i *Instance) bool {
-		byName[i.Plugin.Name] = append(byName[i.Plugin.Name], i)
+		at := place{i.Workspace, i.Plugin.Name}
+		byName[at] = append(byName[at], i)
 		return true
 	})
 	p.scopes = nil
-	for _, list := range byName {
-		p.scopes = append(p.scopes, newScopes(list[0].Plugin, list))
+	for _, s := range p.spaces {
+		s.scopes = nil
+	}
+	for at, list := range byName {
+		all := &p.scopes
+		if at.space != "" {
+			all = &p.spaces[at.space].scopes
+		}
+		*all = append(*all, newScopes(list[0].Plugin, list))
 	}
 	order(p.scopes)
+	for _, s := range p.spaces {
+		order(s.scopes)
+	}
 	p.Global = resolve(p.scopes, "", "")
 	p.Rewrites = nil
 	for _, s := range p.Global.Steps {
@@ -237,8 +262,8 @@ func (n *building) buildPlugins(p *Plan) {
 }
 
 // instance builds a plugin config, or takes the equal one that serves already.
-func (n *building) instance(e *entity.Plugin) *Instance {
-	if i, ok := n.old.instances.Get(e.ID); ok && sameConfig(i.Entity, e) {
+func (n *building) instance(e *entity.Plugin, space string) *Instance {
+	if i, ok := n.old.instances.Get(e.ID); ok && i.Workspace == space && sameConfig(i.Entity, e) {
 		same := *i
 		same.Entity = e
 		return &same
@@ -250,6 +275,7 @@ func (n *building) instance(e *entity.Plugin) *Instance {
 	}
 	scope := pluginhost.Scope{
 		PluginID: e.ID, RouteID: entity.RefID(e.Route), ServiceID: entity.RefID(e.Service), ConsumerID: entity.RefID(e.Consumer),
+		ConsumerGroupID: entity.RefID(e.ConsumerGroup), WorkspaceID: space,
 	}
 	config := e.Config
 	if len(config) == 0 {
@@ -266,14 +292,13 @@ func (n *building) instance(e *entity.Plugin) *Instance {
 		}
 		return nil
 	}
-	i := &Instance{Plugin: plugin, Entity: e, Phases: phases, env: env}
+	i := &Instance{Plugin: plugin, Entity: e, Workspace: space, Phases: phases, env: env}
 	n.made = append(n.made, i)
 	return i
 }
 
 func sameConfig(a, b *entity.Plugin) bool {
-	return a.Name == b.Name && entity.RefID(a.Route) == entity.RefID(b.Route) && entity.RefID(a.Service) == entity.RefID(b.Service) &&
-		entity.RefID(a.Consumer) == entity.RefID(b.Consumer) && bytes.Equal(a.Config, b.Config)
+	return a.Name == b.Name && scopeOf(a) == scopeOf(b) && bytes.Equal(a.Config, b.Config)
 }
 
 // buildServices returns the ids of services that changed.
@@ -325,10 +350,11 @@ func (n *building) buildRoutes(p *Plan, services map[string]struct{}) {
 			ids[r.ID] = struct{}{}
 		}
 	}
-	all := n.reach(p, ids)
-	if all {
+	if spaces := n.reach(p, ids); len(spaces) > 0 {
 		p.tables["routes"].byID.All(func(id string, _ any) bool {
-			ids[id] = struct{}{}
+			if _, ok := spaces[p.spaceOf("routes", id)]; ok {
+				ids[id] = struct{}{}
+			}
 			return true
 		})
 	}
@@ -358,7 +384,8 @@ func (n *building) buildRoutes(p *Plan, services map[string]struct{}) {
 			put = append(put, e)
 		}
 		r := newRoute(n.b.options.Flavor, e, s)
-		r.Chain = resolve(p.scopes, id, entity.RefID(e.Service))
+		r.Workspace = p.spaceOf("routes", id)
+		r.Chain = resolve(p.scopesOf(r.Workspace), id, entity.RefID(e.Service))
 		edit.Set(id, r)
 	}
 	p.routes = edit.Done()
@@ -374,30 +401,31 @@ func (n *building) buildRoutes(p *Plan, services map[string]struct{}) {
 	}
 }
 
-// reach adds the routes whose chain the plugin changes reach to ids; true means all.
-func (n *building) reach(p *Plan, ids map[string]struct{}) (all bool) {
-	for id, v := range n.changes["plugins"] {
-		var versions []*entity.Plugin
-		if v != nil {
-			versions = append(versions, v.(*entity.Plugin))
-		}
-		if old := get[entity.Plugin](n.from, "plugins", id); old != nil {
-			versions = append(versions, old)
-		}
-		for _, e := range versions {
-			switch {
-			case e.Route != nil:
-				ids[e.Route.ID] = struct{}{}
-			case e.Service != nil:
-				for _, r := range foreign[entity.Route](p, "routes", "service", e.Service.ID) {
-					ids[r.ID] = struct{}{}
-				}
-			default:
-				return true
+// reach adds the routes whose chain the plugin changes reach to ids, and returns the
+// workspaces whose routes they all reach.
+func (n *building) reach(p *Plan, ids map[string]struct{}) (spaces map[string]struct{}) {
+	spaces = map[string]struct{}{}
+	reach := func(e *entity.Plugin, space string) {
+		switch {
+		case e.Route != nil:
+			ids[e.Route.ID] = struct{}{}
+		case e.Service != nil:
+			for _, r := range foreign[entity.Route](p, "routes", "service", e.Service.ID) {
+				ids[r.ID] = struct{}{}
 			}
+		default:
+			spaces[space] = struct{}{}
 		}
 	}
-	return false
+	for id, v := range n.changes["plugins"] {
+		if v != nil {
+			reach(v.(*entity.Plugin), p.spaceOf("plugins", id))
+		}
+		if old := get[entity.Plugin](n.from, "plugins", id); old != nil {
+			reach(old, n.from.spaceOf("plugins", id))
+		}
+	}
+	return spaces
 }
 
 // buildUpstreams makes the views of the upstreams that a change reaches.
@@ -417,20 +445,32 @@ func (n *building) buildUpstreams(p *Plan) {
 	if len(ids) == 0 {
 		return
 	}
-	edit := n.from.upstreams.Edit()
+	edits := map[string]*cow.Edit[*balancer.Upstream]{}
+	edit := func(space string) *cow.Edit[*balancer.Upstream] {
+		if edits[space] == nil {
+			edits[space] = n.from.upstreamsOf(space).Edit()
+		}
+		return edits[space]
+	}
 	for id := range ids {
 		if old := get[entity.Upstream](n.from, "upstreams", id); old != nil {
-			edit.Delete(old.Name)
+			edit(n.from.spaceOf("upstreams", id)).Delete(old.Name)
 		}
 	}
 	for id := range ids {
 		if e := get[entity.Upstream](p, "upstreams", id); e != nil {
 			view := n.b.options.Balancer.Upstream(e, foreign[entity.Target](p, "targets", "upstream", id))
 			n.upstreams = append(n.upstreams, view)
-			edit.Set(e.Name, view)
+			edit(p.spaceOf("upstreams", id)).Set(e.Name, view)
 		}
 	}
-	p.upstreams = edit.Done()
+	for space, edit := range edits {
+		if space == "" {
+			p.upstreams = edit.Done()
+		} else {
+			p.spaces[space].upstreams = edit.Done()
+		}
+	}
 }
 
 // undo lets go of what a refused build made.
@@ -463,13 +503,15 @@ func (n *building) drop(p *Plan) {
 			}
 		}
 	}
-	gone := func(name string, u *balancer.Upstream) bool {
-		if now, ok := p.upstreams.Get(name); !ok || now != u {
-			n.b.options.Balancer.Drop(u)
-		}
-		return true
+	if !n.whole && n.changes["upstreams"] == nil && n.changes["targets"] == nil {
+		return
 	}
-	if n.whole || n.changes["upstreams"] != nil || n.changes["targets"] != nil {
-		n.old.upstreams.All(gone)
+	for _, space := range append(slices.Collect(maps.Keys(n.old.spaces)), "") {
+		n.old.upstreamsOf(space).All(func(name string, u *balancer.Upstream) bool {
+			if now, ok := p.UpstreamIn(space, name); !ok || now != u {
+				n.b.options.Balancer.Drop(u)
+			}
+			return true
+		})
 	}
 }

@@ -14,32 +14,81 @@ import (
 type Instance struct {
 	Plugin *pdk.Plugin
 	Entity *entity.Plugin
-	Phases pdk.Phases
-	env    *pluginhost.Env
+	// Workspace that the config is for, "" for the default one.
+	Workspace string
+	Phases    pdk.Phases
+	env       *pluginhost.Env
 }
 
-// Step is a plugin's place in a chain: the config for a consumer, or else Base.
+// rank is a place in the order in which scopes go before each other. Lower ones win.
+type rank uint8
+
+// The order that Kong documents. What has a route and a service ranks as routeService only
+// when a config names both.
+const (
+	consumerRouteService rank = iota + 1
+	groupRouteService
+	consumerRoute
+	consumerService
+	groupRoute
+	groupService
+	routeService
+	consumerOnly
+	groupOnly
+	routeOnly
+	serviceOnly
+	everything
+)
+
+// ranked is a config with the rank of its scope.
+type ranked struct {
+	instance *Instance
+	rank     rank
+}
+
+// Step is a plugin's place in a chain: the config for a consumer or for one of its groups,
+// or else Base.
 type Step struct {
-	// Base runs where no consumer's own config does; nil runs nothing.
+	// Base runs where no consumer's or group's own config does; nil runs nothing.
 	Base *Instance
-	// narrow are configs for a consumer and the route or service.
-	narrow map[string]*Instance
-	// wide are configs for a consumer alone; they rank below a Base that is for the
-	// route and the service together.
-	wide cow.Map[*Instance]
+	// narrow are configs for a consumer and the route or service, narrowGroups those for a
+	// group; all of them go before Base.
+	narrow, narrowGroups map[string]ranked
+	// wide are configs for a consumer alone, wideGroups those for a group; they rank below a
+	// Base that is for the route and the service together, where they are left out.
+	wide, wideGroups cow.Map[*Instance]
 }
 
-// For returns the config for a consumer, which may be nil, or nil.
-func (s *Step) For(consumer *entity.Consumer) *Instance {
-	if consumer == nil {
+// For returns the config for a consumer, which may be nil, and the groups that it is in,
+// or nil. Of several groups with a config of the same rank the first one counts.
+func (s *Step) For(consumer *entity.Consumer, groups []*entity.ConsumerGroup) *Instance {
+	if consumer == nil && len(groups) == 0 {
 		return s.Base
 	}
-	if i := s.narrow[consumer.ID]; i != nil {
-		return i
+	var best ranked
+	if consumer != nil {
+		best = s.narrow[consumer.ID]
 	}
-	if s.wide.Len() > 0 {
+	if len(s.narrowGroups) > 0 {
+		for _, g := range groups {
+			if r, ok := s.narrowGroups[g.ID]; ok && (best.instance == nil || r.rank < best.rank) {
+				best = r
+			}
+		}
+	}
+	if best.instance != nil {
+		return best.instance
+	}
+	if consumer != nil && s.wide.Len() > 0 {
 		if i, ok := s.wide.Get(consumer.ID); ok {
 			return i
+		}
+	}
+	if s.wideGroups.Len() > 0 {
+		for _, g := range groups {
+			if i, ok := s.wideGroups.Get(g.ID); ok {
+				return i
+			}
 		}
 	}
 	return s.Base
@@ -51,65 +100,105 @@ type Chain struct {
 	Steps []Step
 }
 
-// scopes are all configs of one plugin, by what they are attached to.
+// scope is what a config is attached to: ids, "" for none.
+type scope struct{ route, service, consumer, group string }
+
+// scopes are all configs of one plugin in a workspace, by what they are attached to.
 type scopes struct {
 	plugin *pdk.Plugin
-	// by route, service and consumer id, "" for none.
-	by map[[3]string]*Instance
-	// consumers are those for a consumer alone.
-	consumers cow.Map[*Instance]
-	// narrow are the consumers of configs with a route or service, by that pair.
-	narrow map[[2]string][]string
+	by     map[scope]*Instance
+	// consumers are those for a consumer alone, groups those for a group.
+	consumers, groups cow.Map[*Instance]
+	// narrow are the configs for a consumer or group with a route or service, by that pair.
+	narrow map[[2]string][]*Instance
 }
 
 func newScopes(p *pdk.Plugin, instances []*Instance) *scopes {
-	s := &scopes{plugin: p, by: map[[3]string]*Instance{}, narrow: map[[2]string][]string{}}
-	wide := cow.Map[*Instance]{}.Edit()
+	s := &scopes{plugin: p, by: map[scope]*Instance{}, narrow: map[[2]string][]*Instance{}}
+	consumers, groups := s.consumers.Edit(), s.groups.Edit()
 	for _, i := range instances {
-		route, service, consumer := entity.RefID(i.Entity.Route), entity.RefID(i.Entity.Service), entity.RefID(i.Entity.Consumer)
-		s.by[[3]string{route, service, consumer}] = i
-		switch {
-		case consumer == "":
-		case route == "" && service == "":
-			wide.Set(consumer, i)
-		default:
-			pair := [2]string{route, service}
-			s.narrow[pair] = append(s.narrow[pair], consumer)
+		at := scopeOf(i.Entity)
+		s.by[at] = i
+		switch pair := [2]string{at.route, at.service}; {
+		case at.consumer == "" && at.group == "":
+		case pair != [2]string{}:
+			s.narrow[pair] = append(s.narrow[pair], i)
+		case at.group == "":
+			consumers.Set(at.consumer, i)
+		case at.consumer == "":
+			groups.Set(at.group, i)
 		}
 	}
-	s.consumers = wide.Done()
+	s.consumers, s.groups = consumers.Done(), groups.Done()
 	return s
 }
 
+func scopeOf(e *entity.Plugin) scope {
+	return scope{entity.RefID(e.Route), entity.RefID(e.Service), entity.RefID(e.Consumer), entity.RefID(e.ConsumerGroup)}
+}
+
+// rank of a scope. A config for a consumer and a group as well is for neither: requests
+// are looked up by one of the two.
+func (s scope) rank() rank {
+	of := func(both, route, service, none rank) rank {
+		switch {
+		case s.route != "" && s.service != "":
+			return both
+		case s.route != "":
+			return route
+		case s.service != "":
+			return service
+		}
+		return none
+	}
+	switch {
+	case s.consumer != "":
+		return of(consumerRouteService, consumerRoute, consumerService, consumerOnly)
+	case s.group != "":
+		return of(groupRouteService, groupRoute, groupService, groupOnly)
+	}
+	return of(routeService, routeOnly, serviceOnly, everything)
+}
+
 // step resolves the plugin for a route and service, either of which may be "".
-// Kong's order: route+service+consumer, route+consumer, service+consumer,
-// route+service, consumer, route, service, global.
 func (s *scopes) step(route, service string) (Step, bool) {
 	var st Step
 	wide := true
-	for _, key := range [][3]string{{route, service, ""}, {route, "", ""}, {"", service, ""}, {"", "", ""}} {
-		if i := s.by[key]; i != nil {
-			st.Base = i
-			wide = key[0] == "" || key[1] == ""
+	for _, at := range []scope{{route: route, service: service}, {route: route}, {service: service}, {}} {
+		if i := s.by[at]; i != nil {
+			st.Base, wide = i, at.rank() > groupOnly
 			break
 		}
 	}
 	if wide {
-		st.wide = s.consumers
+		st.wide, st.wideGroups = s.consumers, s.groups
 	}
-	// The last of these to write wins, so the least specific comes first.
-	for _, pair := range [][2]string{{"", service}, {route, ""}, {route, service}} {
+	for _, pair := range [][2]string{{route, service}, {route, ""}, {"", service}} {
 		if pair == ([2]string{}) {
 			continue
 		}
-		for _, consumer := range s.narrow[pair] {
-			if st.narrow == nil {
-				st.narrow = map[string]*Instance{}
+		for _, i := range s.narrow[pair] {
+			at := scopeOf(i.Entity)
+			switch {
+			case at.group == "":
+				st.narrow = keep(st.narrow, at.consumer, ranked{i, at.rank()})
+			case at.consumer == "":
+				st.narrowGroups = keep(st.narrowGroups, at.group, ranked{i, at.rank()})
 			}
-			st.narrow[consumer] = s.by[[3]string{pair[0], pair[1], consumer}]
 		}
 	}
-	return st, st.Base != nil || st.narrow != nil || st.wide.Len() > 0
+	return st, st.Base != nil || st.narrow != nil || st.narrowGroups != nil || st.wide.Len() > 0 || st.wideGroups.Len() > 0
+}
+
+// keep puts a config where there is none that goes before it.
+func keep(m map[string]ranked, id string, r ranked) map[string]ranked {
+	if m == nil {
+		m = map[string]ranked{}
+	}
+	if old, ok := m[id]; !ok || r.rank < old.rank {
+		m[id] = r
+	}
+	return m
 }
 
 // order sorts plugins as they run: by priority, equal ones in reverse alphabetical

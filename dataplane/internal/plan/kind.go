@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -54,13 +56,25 @@ func newShape(def *entity.Def) *shape {
 	return s
 }
 
-// decode makes the typed struct of a body.
-func (s *shape) decode(body []byte) (any, error) {
-	v := s.def.New()
+// spaceMark is what a body has in it when it says its workspace.
+var spaceMark = []byte(`"` + schema.WorkspaceID + `":`)
+
+// decode makes the typed struct of a body, and returns the workspace that it says.
+func (s *shape) decode(body []byte) (v any, space string, err error) {
+	v = s.def.New()
 	if err := json.Unmarshal(body, v); err != nil {
-		return nil, fmt.Errorf("decode: %w", err)
+		return nil, "", fmt.Errorf("decode: %w", err)
 	}
-	return v, nil
+	if s.def.Schema.Workspaceable && bytes.Contains(body, spaceMark) {
+		var said struct {
+			ID string `json:"ws_id"`
+		}
+		if err := json.Unmarshal(body, &said); err != nil {
+			return nil, "", fmt.Errorf("decode: %w", err)
+		}
+		space = said.ID
+	}
+	return v, space, nil
 }
 
 func (c column) text(v any) string {
@@ -79,17 +93,23 @@ func (c column) ref(v any) string {
 type table struct {
 	shape *shape
 	byID  cow.Map[any]
-	// byKey and byRef are parallel to the shape's columns.
+	// byKey and byRef are parallel to the shape's columns. byKey has the entities of the
+	// default workspace, and those of kinds that belong to none.
 	byKey []cow.Map[any]
 	byRef []cow.Map[[]any]
+	// spaces are the workspaces of entities that are not in the default one, by id, and
+	// keysOf their keys, by workspace.
+	spaces cow.Map[string]
+	keysOf map[string][]cow.Map[any]
 }
 
 func newTable(s *shape) *table {
 	return &table{shape: s, byKey: make([]cow.Map[any], len(s.keys)), byRef: make([]cow.Map[[]any], len(s.refs))}
 }
 
-// with returns the table after changes: values by id, nil for removed ones.
-func (t *table) with(changes map[string]any) *table {
+// with returns the table after changes: values by id, nil for removed ones, and the
+// workspaces of those that are not in the default one.
+func (t *table) with(changes map[string]any, spaces map[string]string) *table {
 	next := newTable(t.shape)
 	byID := t.byID.Edit()
 	for id, v := range changes {
@@ -100,29 +120,72 @@ func (t *table) with(changes map[string]any) *table {
 		}
 	}
 	next.byID = byID.Done()
-	for i, c := range t.shape.keys {
-		edit := t.byKey[i].Edit()
-		// All old keys go first: a key may move from one entity to another.
-		for id := range changes {
-			if old, ok := t.byID.Get(id); ok {
-				if key := c.text(old); key != "" {
-					edit.Delete(key)
-				}
-			}
-		}
-		for _, v := range changes {
-			if v != nil {
-				if key := c.text(v); key != "" {
-					edit.Set(key, v)
-				}
-			}
-		}
-		next.byKey[i] = edit.Done()
-	}
+	next.rekey(t, changes, spaces)
 	for i, c := range t.shape.refs {
 		next.byRef[i] = t.regroup(i, c, changes)
 	}
 	return next
+}
+
+// rekey makes the keys and workspaces of the next table.
+func (t *table) rekey(old *table, changes map[string]any, spaces map[string]string) {
+	touched := map[string]struct{}{"": {}}
+	where := old.spaces.Edit()
+	for id := range changes {
+		before, _ := old.spaces.Get(id)
+		touched[before], touched[spaces[id]] = struct{}{}, struct{}{}
+		if spaces[id] != "" {
+			where.Set(id, spaces[id])
+		} else {
+			where.Delete(id)
+		}
+	}
+	t.spaces = where.Done()
+	t.keysOf = maps.Clone(old.keysOf)
+	for space := range touched {
+		keys := make([]cow.Map[any], len(t.shape.keys))
+		for i, c := range t.shape.keys {
+			edit := old.keys(space, i).Edit()
+			// All old keys go first: a key may move from one entity to another.
+			for id := range changes {
+				if before, _ := old.spaces.Get(id); before != space {
+					continue
+				}
+				if v, ok := old.byID.Get(id); ok {
+					if key := c.text(v); key != "" {
+						edit.Delete(key)
+					}
+				}
+			}
+			for id, v := range changes {
+				if v != nil && spaces[id] == space {
+					if key := c.text(v); key != "" {
+						edit.Set(key, v)
+					}
+				}
+			}
+			keys[i] = edit.Done()
+		}
+		switch {
+		case space == "":
+			t.byKey = keys
+		case t.keysOf == nil:
+			t.keysOf = map[string][]cow.Map[any]{space: keys}
+		default:
+			t.keysOf[space] = keys
+		}
+	}
+}
+
+// keys returns the entities of a workspace by the i-th of the shape's keys.
+func (t *table) keys(space string, i int) cow.Map[any] {
+	if space == "" {
+		return t.byKey[i]
+	}
+	if keys, ok := t.keysOf[space]; ok {
+		return keys[i]
+	}
+	return cow.Map[any]{}
 }
 
 // regroup updates the lists of entities that refer to the same one.

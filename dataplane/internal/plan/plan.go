@@ -26,7 +26,8 @@ type Plan struct {
 	Position config.Position
 	// Source says where the configuration came from.
 	Source config.Source
-	// Global are the configs for all requests, as for a request without route.
+	// Global are the configs for all requests of the default workspace, as for a request
+	// without route: which workspace it is of is not known.
 	Global Chain
 	// Rewrites are the instances of Global with a rewrite phase, in order.
 	Rewrites []*Instance
@@ -38,14 +39,20 @@ type Plan struct {
 	upstreams    cow.Map[*balancer.Upstream] // by name
 	certificates *certificates
 	instances    cow.Map[*Instance] // by plugin id
-	scopes       []*scopes          // in running order
+	scopes       []*scopes          // in running order, of the default workspace
+	// groups that a consumer is in, by the consumer's id.
+	groups cow.Map[[]*entity.ConsumerGroup]
+	// spaces are the workspaces besides the default one.
+	spaces map[string]*Space
 }
 
 // Route is a route with what belongs to it.
 type Route struct {
 	Entity  *entity.Route
 	Service *Service // nil when the route has none
-	Chain   Chain
+	// Workspace of the route, "" for the default one.
+	Workspace string
+	Chain     Chain
 	// What Protocols allow.
 	HTTP, HTTPS, GRPC, GRPCS bool
 	// PathV1 is path_handling v1, which only the traditional router heeds.
@@ -77,10 +84,22 @@ func (p *Plan) UpstreamByID(id string) (*balancer.Upstream, bool) {
 	if e == nil {
 		return nil, false
 	}
-	return p.Upstream(e.Name)
+	space, _ := p.tables["upstreams"].spaces.Get(id)
+	return p.UpstreamIn(space, e.Name)
 }
 
-// Upstream returns the upstream of a name.
+// UpstreamIn returns the upstream of a name in a workspace.
+func (p *Plan) UpstreamIn(workspace, name string) (*balancer.Upstream, bool) {
+	if workspace == "" {
+		return p.Upstream(name)
+	}
+	if s := p.spaces[workspace]; s != nil {
+		return s.upstreams.Get(name)
+	}
+	return nil, false
+}
+
+// Upstream returns the upstream of a name in the default workspace.
 func (p *Plan) Upstream(name string) (*balancer.Upstream, bool) {
 	if p.upstreams.Len() == 0 {
 		return nil, false

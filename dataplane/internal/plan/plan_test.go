@@ -124,15 +124,15 @@ func (r *room) route(path string) *plan.Route {
 	return found
 }
 
-// ids of the configs that run for a consumer, in order.
-func ids(c *plan.Chain, consumer string) []string {
+// ids of the configs that run for a consumer in groups, in order.
+func ids(c *plan.Chain, consumer string, groups ...*entity.ConsumerGroup) []string {
 	var who *entity.Consumer
 	if consumer != "" {
 		who = &entity.Consumer{ID: consumer}
 	}
 	out := []string{}
 	for i := range c.Steps {
-		if inst := c.Steps[i].For(who); inst != nil {
+		if inst := c.Steps[i].For(who, groups); inst != nil {
 			out = append(out, inst.Entity.ID)
 		}
 	}

@@ -9,23 +9,42 @@ var _ pdk.View = (*Plan)(nil)
 
 // ByID follows pdk.View.
 func (p *Plan) ByID(def *entity.Def, id string) any {
-	if t := p.tables[def.Schema.Name]; t != nil {
-		if v, ok := t.byID.Get(id); ok {
-			return v
+	return p.byID(def, "", id)
+}
+
+// byID finds an entity of a workspace, or of a kind that belongs to none.
+func (p *Plan) byID(def *entity.Def, space, id string) any {
+	t := p.tables[def.Schema.Name]
+	if t == nil {
+		return nil
+	}
+	if t.spaces.Len() > 0 || space != "" && def.Schema.Workspaceable {
+		if of, _ := t.spaces.Get(id); of != space {
+			return nil
 		}
+	}
+	if v, ok := t.byID.Get(id); ok {
+		return v
 	}
 	return nil
 }
 
 // ByKey follows pdk.View.
 func (p *Plan) ByKey(def *entity.Def, field, value string) any {
+	return p.byKey(def, "", field, value)
+}
+
+func (p *Plan) byKey(def *entity.Def, space, field, value string) any {
+	if !def.Schema.Workspaceable {
+		space = ""
+	}
 	t := p.tables[def.Schema.Name]
 	if t == nil {
 		return nil
 	}
 	for i := range t.shape.keys {
 		if t.shape.keys[i].name == field {
-			if v, ok := t.byKey[i].Get(value); ok {
+			if v, ok := t.keys(space, i).Get(value); ok {
 				return v
 			}
 			return nil
@@ -47,6 +66,15 @@ func (p *Plan) ByForeign(def *entity.Def, field, id string) []any {
 		}
 	}
 	return nil
+}
+
+// ConsumerGroups follows pdk.View.
+func (p *Plan) ConsumerGroups(consumer string) []*entity.ConsumerGroup {
+	if p.groups.Len() == 0 {
+		return nil
+	}
+	groups, _ := p.groups.Get(consumer)
+	return groups
 }
 
 // get returns a typed entity of a kind, or nil.

@@ -12,6 +12,9 @@ import (
 type Scope struct {
 	PluginID                       string
 	RouteID, ServiceID, ConsumerID string
+	// ConsumerGroupID is the group whose consumers it is for, WorkspaceID the workspace; ""
+	// for the default one.
+	ConsumerGroupID, WorkspaceID string
 }
 
 // Env is the pdk.Env of one config.

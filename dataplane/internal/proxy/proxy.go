@@ -224,7 +224,7 @@ func (w *walk) global() {
 func (w *walk) access() {
 	steps := w.route.Chain.Steps
 	for i := range steps {
-		inst := steps[i].For(w.x.Consumer)
+		inst := steps[i].For(w.x.Consumer, w.x.ConsumerGroups)
 		if inst == nil {
 			continue
 		}

@@ -20,6 +20,9 @@ func (p *Proxy) route(w *walk, x *pdk.Exchange) bool {
 		return false
 	}
 	w.route, x.Route = route, route.Entity
+	if route.Workspace != "" {
+		x.Workspace, x.View = route.Workspace, w.plan.View(route.Workspace)
+	}
 	x.Captures.Names = append(x.Captures.Names, w.match.Names...)
 	x.Captures.Values = append(x.Captures.Values, w.match.Values...)
 	if w.protocol(x) {

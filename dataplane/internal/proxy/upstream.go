@@ -114,7 +114,7 @@ func (w *walk) override(x *pdk.Exchange, retries int) int {
 // pick chooses a peer, and the Host that it gets unless the route preserves the client's.
 func (p *Proxy) pick(w *walk, x *pdk.Exchange) (balancer.Peer, string, error) {
 	up := &x.Upstream
-	if u, ok := w.plan.Upstream(up.Host); ok {
+	if u, ok := w.plan.UpstreamIn(x.Workspace, up.Host); ok {
 		peer, err := u.Pick(w.context(), x, &w.skip)
 		if err != nil {
 			return peer, "", err

@@ -89,6 +89,11 @@ func (p *Plane) ByForeign(def *entity.Def, field, id string) []any {
 	return p.now().ByForeign(def, field, id)
 }
 
+// ConsumerGroups follows pdk.View.
+func (p *Plane) ConsumerGroups(consumer string) []*entity.ConsumerGroup {
+	return p.now().ConsumerGroups(consumer)
+}
+
 // Lease follows pdk.Control.
 func (p *Plane) Lease(_ context.Context, requests []pdk.LeaseRequest) ([]pdk.LeaseGrant, error) {
 	p.mu.Lock()

@@ -111,3 +111,17 @@ func (v *View) ByKey(def *entity.Def, field, value string) any { return v.byKey[
 func (v *View) ByForeign(def *entity.Def, field, id string) []any {
 	return v.byForeign[def][field][id]
 }
+
+// ConsumerGroups follows pdk.View.
+func (v *View) ConsumerGroups(consumer string) []*entity.ConsumerGroup {
+	var out []*entity.ConsumerGroup
+	for _, m := range v.ByForeign(entity.GroupMembers, "consumer", consumer) {
+		if m, ok := m.(*entity.GroupMember); ok {
+			if g, ok := v.ByID(entity.ConsumerGroups, entity.RefID(m.ConsumerGroup)).(*entity.ConsumerGroup); ok {
+				out = append(out, g)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *entity.ConsumerGroup) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}

@@ -31,6 +31,8 @@ var pluginSchema = &schema.Schema{
 			schema.Field{Name: "hide_groups_header", Type: schema.Boolean, Default: false, Required: true}.Described("Whether the upstream is not told the consumer's groups."),
 			schema.Field{Name: "always_use_authenticated_groups", Type: schema.Boolean, Default: false, Required: true}.
 				Described("Whether groups that an authentication plugin has found count even when there is a consumer."),
+			schema.Field{Name: "include_consumer_groups", Type: schema.Boolean, Extra: true}.
+				Described("Whether the consumer groups that a consumer is in count, too, by their names."),
 		),
 	},
 	Checks: []schema.EntityCheck{
@@ -71,6 +73,7 @@ type config struct {
 	Deny                         []string `json:"deny"`
 	HideGroupsHeader             bool     `json:"hide_groups_header"`
 	AlwaysUseAuthenticatedGroups bool     `json:"always_use_authenticated_groups"`
+	IncludeConsumerGroups        bool     `json:"include_consumer_groups"`
 }
 
 type plugin struct{ config }
@@ -92,6 +95,13 @@ func (p *plugin) access(x *pdk.Exchange) error {
 		for _, v := range x.View.ByForeign(Groups, "consumer", x.Consumer.ID) {
 			if g, ok := v.(*Group); ok {
 				groups = append(groups, g.Group)
+			}
+		}
+		if p.IncludeConsumerGroups {
+			for _, g := range x.ConsumerGroups {
+				if !slices.Contains(groups, g.Name) {
+					groups = append(groups, g.Name)
+				}
 			}
 		}
 	}

@@ -12,7 +12,10 @@ import (
 	"github.com/sluice-gateway/sluice/shared/schema/schematest"
 )
 
-const bobID = "00000003-0000-4000-8000-000000000002"
+const (
+	bobID  = "00000003-0000-4000-8000-000000000002"
+	goldID = "00000004-0000-4000-8000-000000000001"
+)
 
 func TestSchema(t *testing.T) {
 	schematest.AsRecorded(t, acl.Plugin.Schema, "plugins/acl.json")
@@ -26,6 +29,8 @@ func TestAccess(t *testing.T) {
 		pdktest.Of(t, entity.Consumers, schema.Object{"id": bobID, "username": "bob"}),
 		pdktest.Of(t, acl.Groups, schema.Object{"group": "staff", "consumer": consumer}),
 		pdktest.Of(t, acl.Groups, schema.Object{"group": "admins", "consumer": consumer}),
+		pdktest.Of(t, entity.ConsumerGroups, schema.Object{"id": goldID, "name": "gold"}),
+		pdktest.Of(t, entity.GroupMembers, schema.Object{"consumer": consumer, "consumer_group": schema.Object{"id": goldID}}),
 	)
 	for _, test := range []struct {
 		name, config          string
@@ -43,6 +48,9 @@ func TestAccess(t *testing.T) {
 		{"found elsewhere", `{"allow":["ldap"]}`, false, []string{"ldap"}, 200, "", "ldap"},
 		{"the consumer's count", `{"allow":["ldap"]}`, true, []string{"ldap"}, 403, "", ""},
 		{"those found elsewhere count", `{"allow":["ldap"],"always_use_authenticated_groups":true}`, true, []string{"ldap"}, 200, "", "ldap"},
+		{"consumer groups do not count", `{"allow":["gold"]}`, true, nil, 403, "", ""},
+		{"consumer groups count", `{"allow":["gold"],"include_consumer_groups":true}`, true, nil, 200, "admins, gold, staff", ""},
+		{"consumer groups are kept out", `{"deny":["gold"],"include_consumer_groups":true}`, true, nil, 403, "", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := pdktest.Build(t, pdktest.Options{Plugin: acl.Plugin, Config: test.config, View: view})
