@@ -77,6 +77,9 @@ type Exchange struct {
 	// the Set-Cookie line that tells the client; "" when there is none.
 	HashCookie, HashCookieLine string
 
+	// Trace is what tracing plugins know of the exchange.
+	Trace Trace
+
 	// Text makes strings that live as long as the exchange, without allocation.
 	Text Text
 
@@ -159,9 +162,16 @@ type Request struct {
 	WebSocket bool
 	// SNI of the TLS connection, or "".
 	SNI string
+	// TLSVersion and TLSCipher are crypto/tls's numbers, 0 without TLS.
+	TLSVersion, TLSCipher uint16
 
 	// Header without Host.
 	Header Header
+	// Logged is the header as the access phases left it, before the gateway adds what
+	// tells the upstream about the client. It is filled when a Log phase will run.
+	Logged Header
+	// Bytes is the size of the request as it came: head and body.
+	Bytes int64
 
 	// ContentLength is -1 when unknown (chunked), 0 when there is no body.
 	ContentLength int64
@@ -235,6 +245,10 @@ type Response struct {
 	// head was.
 	Sent     int64
 	HeadSent bool
+	// Bytes is the size of the response as it was written: head, body and framing.
+	Bytes int64
+	// KeepAlive tells whether the client's connection goes on. Set when the head is sent.
+	KeepAlive bool
 }
 
 // Slot returns the place for per-exchange state that Env.Slot reserved. It is nil

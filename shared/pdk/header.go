@@ -83,6 +83,9 @@ func (h *Header) DelFunc(drop func(f *Field) bool) {
 	h.fields = kept
 }
 
+// CopyFrom makes the header equal to another one.
+func (h *Header) CopyFrom(from *Header) { h.fields = append(h.fields[:0], from.fields...) }
+
 // Reset removes all lines and keeps the memory.
 func (h *Header) Reset() {
 	clear(h.fields)

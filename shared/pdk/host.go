@@ -23,19 +23,22 @@ func (x *Exchange) Reset() {
 	clear(x.Captures.Names)
 	clear(x.Captures.Values)
 	clear(x.logEdits)
-	requestHeader, requestTrailer := x.Request.Header, x.Request.Trailer
+	requestHeader, requestTrailer, logged := x.Request.Header, x.Request.Trailer, x.Request.Logged
 	responseHeader, responseTrailer := x.Response.Header, x.Response.Trailer
+	logged.Reset()
 	requestHeader.Reset()
 	requestTrailer.Reset()
 	responseHeader.Reset()
 	responseTrailer.Reset()
 	text := x.Text
 	text.reset()
+	trace := x.Trace
+	trace.reset()
 	*x = Exchange{
-		Text: text, Tries: x.Tries[:0], slots: x.slots[:0], releasers: x.releasers[:0], logEdits: x.logEdits[:0],
+		Text: text, Trace: trace, Tries: x.Tries[:0], slots: x.slots[:0], releasers: x.releasers[:0], logEdits: x.logEdits[:0],
 		Captures: Captures{Names: x.Captures.Names[:0], Values: x.Captures.Values[:0]},
 	}
-	x.Request.Header, x.Request.Trailer = requestHeader, requestTrailer
+	x.Request.Header, x.Request.Trailer, x.Request.Logged = requestHeader, requestTrailer, logged
 	x.Response.Header, x.Response.Trailer = responseHeader, responseTrailer
 }
 
