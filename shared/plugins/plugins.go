@@ -16,8 +16,10 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/botdetection"
 	"github.com/sluice-gateway/sluice/shared/plugins/correlationid"
 	"github.com/sluice-gateway/sluice/shared/plugins/cors"
+	"github.com/sluice-gateway/sluice/shared/plugins/filelog"
 	"github.com/sluice-gateway/sluice/shared/plugins/function"
 	"github.com/sluice-gateway/sluice/shared/plugins/hmacauth"
+	"github.com/sluice-gateway/sluice/shared/plugins/httplog"
 	"github.com/sluice-gateway/sluice/shared/plugins/iprestriction"
 	"github.com/sluice-gateway/sluice/shared/plugins/jwt"
 	"github.com/sluice-gateway/sluice/shared/plugins/keyauth"
@@ -29,6 +31,9 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/requesttermination"
 	"github.com/sluice-gateway/sluice/shared/plugins/requesttransformer"
 	"github.com/sluice-gateway/sluice/shared/plugins/responsetransformer"
+	"github.com/sluice-gateway/sluice/shared/plugins/syslog"
+	"github.com/sluice-gateway/sluice/shared/plugins/tcplog"
+	"github.com/sluice-gateway/sluice/shared/plugins/udplog"
 )
 
 // All lists the plugins that come with the product, by name.
@@ -38,12 +43,12 @@ var All = []*pdk.Plugin{
 	botdetection.Plugin,
 	correlationid.Plugin,
 	cors.Plugin,
+	filelog.Plugin,
 	hmacauth.Plugin,
+	httplog.Plugin,
 	iprestriction.Plugin,
 	jwt.Plugin,
 	keyauth.Plugin,
-	function.Post,
-	function.Pre,
 	oauth2.Plugin,
 	proxycache.Plugin,
 	ratelimiting.Plugin,
@@ -52,6 +57,11 @@ var All = []*pdk.Plugin{
 	requesttermination.Plugin,
 	requesttransformer.Plugin,
 	responsetransformer.Plugin,
+	syslog.Plugin,
+	tcplog.Plugin,
+	udplog.Plugin,
+	function.Post,
+	function.Pre,
 }
 
 // Bundled is the registry of All. It is made once.

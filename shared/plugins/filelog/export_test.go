@@ -1,0 +1,4 @@
+package filelog
+
+// Config is the config of the plugin.
+type Config = config
