@@ -85,13 +85,20 @@ func (h *Host) Close() error {
 	h.stop()
 	h.work.Wait()
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	var errs []error
+	var last []*shared
 	for _, n := range h.nodes {
 		for key := range n.shared {
-			errs = append(errs, n.drop(key))
+			last = append(last, n.takeLocked(key))
 		}
 	}
+	h.mu.Unlock()
+	// What some of them still have to send takes its time: together, not one after another.
+	errs := make([]error, len(last))
+	var closing sync.WaitGroup
+	for i, s := range last {
+		closing.Go(func() { errs[i] = s.close() })
+	}
+	closing.Wait()
 	return errors.Join(errs...)
 }
 
@@ -140,17 +147,30 @@ func (h *Host) sweep() {
 		case <-h.ctx.Done():
 			return
 		case now := <-ticker.C:
-			h.mu.Lock()
-			for _, n := range h.nodes {
-				for key, s := range n.shared {
-					if s.users == 0 && now.Sub(s.unused) > Linger {
-						if err := n.drop(key); err != nil {
-							n.log.Warn("close plugin state", "key", key, "error", err)
-						}
-					}
-				}
+			h.dropUnused(now)
+		}
+	}
+}
+
+func (h *Host) dropUnused(now time.Time) {
+	type left struct {
+		n   *node
+		key string
+		*shared
+	}
+	var unused []left
+	h.mu.Lock()
+	for _, n := range h.nodes {
+		for key, s := range n.shared {
+			if s.users == 0 && now.Sub(s.unused) > Linger {
+				unused = append(unused, left{n, key, n.takeLocked(key)})
 			}
-			h.mu.Unlock()
+		}
+	}
+	h.mu.Unlock()
+	for _, s := range unused {
+		if err := s.close(); err != nil {
+			s.n.log.Warn("close plugin state", "key", s.key, "error", err)
 		}
 	}
 }
@@ -169,9 +189,14 @@ type shared struct {
 	unused time.Time
 }
 
-func (n *node) drop(key string) error {
+// takeLocked takes a state off the node; close ends it.
+func (n *node) takeLocked(key string) *shared {
 	s := n.shared[key]
 	delete(n.shared, key)
+	return s
+}
+
+func (s *shared) close() error {
 	if c, ok := s.state.(io.Closer); ok {
 		return c.Close()
 	}

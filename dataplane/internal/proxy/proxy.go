@@ -91,6 +91,8 @@ type walk struct {
 	skip  balancer.Skip
 	// chosen are the configs that the access phase picked; ran how many of them did.
 	chosen []*plan.Instance
+	// logs tells that one of them has a log phase.
+	logs   bool
 	filter func(piece []byte, last bool) ([]byte, error)
 	x      *pdk.Exchange
 }
@@ -214,9 +216,15 @@ func (p *Proxy) finish(w *walk, x *pdk.Exchange) {
 func (w *walk) global() {
 	for i := range w.plan.Global.Steps {
 		if b := w.plan.Global.Steps[i].Base; b != nil {
-			w.chosen = append(w.chosen, b)
+			w.choose(b)
 		}
 	}
+}
+
+// choose has the phases of a config run in the exchange.
+func (w *walk) choose(i *plan.Instance) {
+	w.chosen = append(w.chosen, i)
+	w.logs = w.logs || i.Phases.Log != nil
 }
 
 // access chooses the config of each plugin of the route and runs its access phase. After
@@ -228,7 +236,7 @@ func (w *walk) access() {
 		if inst == nil {
 			continue
 		}
-		w.chosen = append(w.chosen, inst)
+		w.choose(inst)
 		if inst.Phases.Access != nil && !w.x.Exited() {
 			w.run(inst, inst.Phases.Access)
 		}

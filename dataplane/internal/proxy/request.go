@@ -92,6 +92,9 @@ func withoutDots(s string) string {
 func (w *walk) forwarded(x *pdk.Exchange) {
 	p, q := w.p, &x.Request
 	h := &q.Header
+	if w.logs {
+		q.Logged.CopyFrom(h)
+	}
 	upgrade := w.hopByHop(x)
 
 	peer := addrText(&x.Text, q.Client)

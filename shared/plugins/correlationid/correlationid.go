@@ -72,6 +72,7 @@ func (p *plugin) access(x *pdk.Exchange) error {
 		id = p.generate(x)
 		x.Request.Header.Set(p.HeaderName, id)
 	}
+	x.SetLogText("correlation_id", id)
 	if p.EchoDownstream {
 		*x.Slot(p.slot) = id
 	}

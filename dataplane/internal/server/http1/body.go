@@ -19,6 +19,8 @@ type body struct {
 	c *conn
 	// left is how much was not read, -1 when that is not known, lost after an error.
 	left atomic.Int64
+	// taken is how much of a chunked body was read.
+	taken atomic.Int64
 	// closed is set by Close.
 	closed atomic.Bool
 
@@ -36,6 +38,7 @@ func (b *body) begin(c *conn, buf []byte, have int, length int64, wait bool) {
 	// A client that has begun to send does not wait.
 	b.c, b.wait = c, wait && have == 0
 	b.left.Store(b.Left())
+	b.taken.Store(0)
 }
 
 // none is for requests without one.
@@ -51,6 +54,9 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.Body.Read(p)
+	if b.c.req.Length < 0 {
+		b.taken.Add(int64(n))
+	}
 	if err != nil && err != io.EOF {
 		b.left.Store(lost)
 	} else {

@@ -305,6 +305,7 @@ func (c *conn) request() bool {
 	if err == nil {
 		head := s.buf[s.r : s.r+n]
 		s.r += n
+		s.x.Request.Bytes = int64(n)
 		if err = s.req.Parse(head, &s.x.Request.Header); err == nil {
 			c.start()
 			return true
@@ -329,6 +330,7 @@ func (c *conn) start() {
 	c.addresses()
 	c.keep = m.KeepAlive && !c.e.draining.Load() && (c.e.o.MaxRequests < 0 || c.requests < c.e.o.MaxRequests)
 	q.ContentLength = m.Length
+	q.Bytes += max(m.Length, 0)
 	if m.Length == 0 {
 		s.body.none()
 		c.outside = m.Upgrade
@@ -358,6 +360,7 @@ func (c *conn) addresses() {
 		q.Scheme = "https"
 	}
 	q.SNI, q.Peer, q.Local, q.Client = c.info.SNI, c.info.Peer, c.info.Local, c.info.Client
+	q.TLSVersion, q.TLSCipher = c.info.Version, c.info.Cipher
 }
 
 // exchange has the request answered and makes the connection ready for the next one.

@@ -63,9 +63,11 @@ type Info struct {
 	Peer, Local netip.AddrPort
 	// Client is the one that a trusted PROXY header names; zero for the peer itself.
 	Client netip.AddrPort
-	// TLS is true for https; SNI is the server name then.
-	TLS bool
-	SNI string
+	// TLS is true for https; SNI is the server name then, Version and Cipher are
+	// crypto/tls's numbers.
+	TLS             bool
+	SNI             string
+	Version, Cipher uint16
 	// First are bytes that were read from the connection already.
 	First []byte
 	// Refuse is the status of an answer to a connection that is not served, else 0.

@@ -113,6 +113,10 @@ func (c *conn) head(x *pdk.Exchange, length int64, bodiless bool) {
 	case c.chunked:
 		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	}
+	r.KeepAlive = c.keep
+	if c.req.Length < 0 {
+		x.Request.Bytes += c.body.taken.Swap(0)
+	}
 	if c.keep {
 		b = append(b, "Connection: keep-alive\r\n\r\n"...)
 	} else {
@@ -136,8 +140,10 @@ func (c *conn) flush(r *pdk.Response, bodyBytes int64) error {
 // write writes all of p. The timeout is between two successive writes: a client that
 // takes a little at a time gets everything.
 func (c *conn) write(p []byte) error {
+	sent := &c.x.Response.Bytes
 	if c.inside {
 		n, err := rawio.Write(c.fd, p)
+		*sent += int64(n)
 		if err != nil && err != rawio.ErrAgain {
 			c.over = true
 			return err
@@ -149,6 +155,7 @@ func (c *conn) write(p []byte) error {
 			_ = c.nc.SetWriteDeadline(at)
 		}
 		n, err := c.nc.Write(p[:min(len(p), streamSize)])
+		*sent += int64(n)
 		p = p[n:]
 		if err == nil || n > 0 && c.raw != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 			continue // what TLS has half written can not be gone on with

@@ -57,9 +57,11 @@ type Info struct {
 	Peer, Local netip.AddrPort
 	// Client is the one that a trusted PROXY header names; zero for the peer itself.
 	Client netip.AddrPort
-	// TLS is true for https; SNI is the server name then.
-	TLS bool
-	SNI string
+	// TLS is true for https; SNI is the server name then, Version and Cipher are
+	// crypto/tls's numbers.
+	TLS             bool
+	SNI             string
+	Version, Cipher uint16
 }
 
 // Connections are figures of the connections that there are.
@@ -168,6 +170,7 @@ func (e *Engine) fill(x *pdk.Exchange, r *http.Request, answer *responder) *mess
 	q.Proto, q.Scheme = 20, "http"
 	if info, ok := r.Context().Value(infoKey{}).(Info); ok {
 		q.Peer, q.Local, q.Client, q.SNI = info.Peer, info.Local, info.Client, info.SNI
+		q.TLSVersion, q.TLSCipher = info.Version, info.Cipher
 		if info.TLS {
 			q.Scheme = "https"
 		}
@@ -185,6 +188,8 @@ func (e *Engine) fill(x *pdk.Exchange, r *http.Request, answer *responder) *mess
 		return err
 	}
 	q.Method, q.Host, q.RawPath, q.RawQuery, q.HasQuery = m.Method, m.Host, m.Path, m.Query, m.HasQuery
+	// As large as HTTP/1 would have it: what came was compressed.
+	q.Bytes = int64(len(r.Method)+len(r.RequestURI)+len(" HTTP/2\r\nHost: \r\n\r\n")+len(r.Host)) + max(r.ContentLength, 0)
 	for name, values := range r.Header {
 		switch name {
 		case protocolField:
@@ -198,6 +203,7 @@ func (e *Engine) fill(x *pdk.Exchange, r *http.Request, answer *responder) *mess
 		}
 		for _, v := range values {
 			q.Header.Add(name, v)
+			q.Bytes += int64(len(name) + len(v) + len(": \r\n"))
 		}
 	}
 	if socket {

@@ -53,6 +53,7 @@ func (r *responder) Send(x *pdk.Exchange, filter func(piece []byte, last bool) (
 			continue
 		}
 		add(h, &f)
+		resp.Bytes += int64(len(f.Name) + len(f.Value) + len(": \r\n"))
 	}
 	bodiless := r.head || resp.Status == 204 || resp.Status == 304
 	length := resp.ContentLength
@@ -161,6 +162,7 @@ func (r *responder) write(resp *pdk.Response, p []byte) error {
 		r.deadline()
 		n, err := r.w.Write(p[:min(len(p), pieceSize)])
 		resp.Sent += int64(n)
+		resp.Bytes += int64(n)
 		if p = p[n:]; err != nil {
 			return err
 		}
