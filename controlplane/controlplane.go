@@ -42,6 +42,9 @@ import (
 // Options of a control plane.
 type Options struct {
 	Settings *settings.Settings
+	// Registry of the plugins that configs may name; nil means plugins.Bundled. The data
+	// planes must have them, too.
+	Registry *plugins.Registry
 	// StopTimeout bounds how long requests and nodes are drained; 0 means 10s.
 	StopTimeout time.Duration
 	// Logger; nil logs nothing.
@@ -82,6 +85,9 @@ func New(ctx context.Context, o Options) (*ControlPlane, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
+	if o.Registry == nil {
+		o.Registry = plugins.Bundled()
+	}
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 10 * time.Second
 	}
@@ -121,7 +127,7 @@ func (c *ControlPlane) open(ctx context.Context) error {
 		return err
 	}
 	c.onClose(c.store.Close)
-	registry := plugins.Bundled()
+	registry := c.o.Registry
 	kinds := entity.NewKinds(entity.Options{
 		Flavor: entity.Flavor(c.s.String("router_flavor")), Plugins: registry.Schema, Expression: expression.Validate, Extra: registry.Entities(),
 	})

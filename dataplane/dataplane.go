@@ -37,6 +37,9 @@ import (
 // Options of a data plane.
 type Options struct {
 	Settings *settings.Settings
+	// Registry of the plugins that the node has; nil means plugins.Bundled. The control
+	// plane must have them, too.
+	Registry *plugins.Registry
 	// StopTimeout bounds how long clients are drained; 0 means 10s.
 	StopTimeout time.Duration
 	// Logger; nil logs nothing.
@@ -51,7 +54,10 @@ type DataPlane struct {
 
 	id, hostname string
 	closers      []func() error // in the order of opening
+	expires      time.Time      // of the link's certificate
 
+	registry *plugins.Registry
+	host     *pluginhost.Host
 	plans    *plan.Builder
 	proxy    *proxy.Proxy
 	server   *server.Server
@@ -69,6 +75,9 @@ func New(o Options) (*DataPlane, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Registry == nil {
+		o.Registry = plugins.Bundled()
 	}
 	if o.StopTimeout == 0 {
 		o.StopTimeout = 10 * time.Second
@@ -107,15 +116,15 @@ func (d *DataPlane) open() error {
 	if d.id, err = nodeid.Load(prefix, d.s.String("node_id")); err != nil {
 		return err
 	}
-	registry := plugins.Bundled()
-	host, names, err := d.openPlans(registry)
+	d.registry = d.o.Registry
+	names, err := d.openPlans(d.registry)
 	if err != nil {
 		return err
 	}
 	if err := d.openProxy(names); err != nil {
 		return err
 	}
-	if err := d.openClient(prefix, registry, host); err != nil {
+	if err := d.openClient(prefix, d.registry, d.host); err != nil {
 		return err
 	}
 	if err := d.openServer(prefix); err != nil {
@@ -125,7 +134,7 @@ func (d *DataPlane) open() error {
 }
 
 // openPlans makes the builder and what outlives plans.
-func (d *DataPlane) openPlans(registry *plugins.Registry) (*pluginhost.Host, *balancer.Balancer, error) {
+func (d *DataPlane) openPlans(registry *plugins.Registry) (*balancer.Balancer, error) {
 	kinds := entity.NewKinds(entity.Options{Flavor: entity.Flavor(d.s.String("router_flavor")), Plugins: registry.Schema, Extra: registry.Entities()})
 	functions, err := d.functions()
 	if err != nil {
@@ -137,6 +146,7 @@ func (d *DataPlane) openPlans(registry *plugins.Registry) (*pluginhost.Host, *ba
 		// Configs are built when the client is there.
 		Control: func(plugin string) pdk.Control { return d.client.Control(plugin) },
 	})
+	d.host = host
 	d.onClose(host.Close)
 	names := balancer.New(balancer.Options{
 		Resolver: resolver(d.s.List("dns_resolver")),
@@ -146,13 +156,13 @@ func (d *DataPlane) openPlans(registry *plugins.Registry) (*pluginhost.Host, *ba
 	d.onClose(func() error { names.Close(); return nil })
 	roots, err := trustedRoots(d.s)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	d.plans = plan.New(plan.Options{
 		Flavor: entity.Flavor(d.s.String("router_flavor")),
 		Kinds:  kinds, Plugin: findPlugin(registry), Host: host, Balancer: names, TrustedRoots: roots, Logger: d.log.Named("plan"),
 	})
-	return host, names, nil
+	return names, nil
 }
 
 func findPlugin(r *plugins.Registry) func(name string) (*pdk.Plugin, bool) {

@@ -43,6 +43,9 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 	if err != nil {
 		return err
 	}
+	if leaf := identity.Certificate.Leaf; leaf != nil {
+		d.expires = leaf.NotAfter
+	}
 	d.client, err = controlclient.New(controlclient.Options{
 		Address: address, TLS: identity.Client(name), NodeID: d.id, BootID: uuid.NewString(), Hostname: d.hostname,
 		Version: version.Sluice(), Labels: d.s.Labels("cluster_dp_labels"), Plugins: known, Applier: d.plans, Cache: cache,

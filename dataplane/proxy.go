@@ -200,7 +200,9 @@ func tlsVersions(text string) (lowest, highest uint16, err error) {
 }
 
 func (d *DataPlane) openStatus() error {
-	d.status = status.New(status.Options{NodeID: d.id, Hostname: d.hostname, Version: version.Sluice(), Facts: d.facts})
+	d.status = status.New(status.Options{
+		NodeID: d.id, Hostname: d.hostname, Version: version.Sluice(), Facts: d.facts, Targets: d.targets, Metrics: d.metrics,
+	})
 	for _, l := range d.s.Listeners("status_listen") {
 		on, err := net.Listen(l.Network, l.Address)
 		if err != nil {
@@ -226,7 +228,7 @@ func (d *DataPlane) facts() status.Facts {
 	out := status.Facts{
 		Position: f.Position, Head: f.Head, Source: f.Source, AppliedAt: f.AppliedAt,
 		Connected: f.Connected, ControlError: f.ControlError, CacheError: f.CacheError,
-		Refused: f.Refused, Reasons: f.Reasons,
+		Refused: f.Refused, Reasons: f.Reasons, CertificateExpires: d.expires,
 		Requests: counts.Requests.Load(), Active: counts.Active.Load(), Panics: counts.Panics.Load(),
 		Connections: status.Connections(d.server.Connections()), Routes: p.Routes(), Entities: p.Entities(),
 	}

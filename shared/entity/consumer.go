@@ -10,6 +10,8 @@ type Consumer struct {
 	Tags      []string `json:"tags"`
 	CreatedAt int64    `json:"created_at"`
 	UpdatedAt int64    `json:"updated_at"`
+	// WorkspaceID is "" for the default workspace, whose id data planes do not know.
+	WorkspaceID string `json:"ws_id"`
 }
 
 // Consumers is the kind "consumers": who calls.

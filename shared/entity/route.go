@@ -25,6 +25,8 @@ type Route struct {
 	Tags                    []string            `json:"tags"`
 	CreatedAt               int64               `json:"created_at"`
 	UpdatedAt               int64               `json:"updated_at"`
+	// WorkspaceID is "" for the default workspace, whose id data planes do not know.
+	WorkspaceID string `json:"ws_id"`
 }
 
 // Endpoint is a source or destination of a stream route: an IP or CIDR, a port, or both.

@@ -27,6 +27,8 @@ type Service struct {
 	CACertificates    []string `json:"ca_certificates"`
 	CreatedAt         int64    `json:"created_at"`
 	UpdatedAt         int64    `json:"updated_at"`
+	// WorkspaceID is "" for the default workspace, whose id data planes do not know.
+	WorkspaceID string `json:"ws_id"`
 }
 
 // Services is the kind "services": what requests are sent to.

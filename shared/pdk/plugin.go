@@ -29,6 +29,10 @@ type Plugin struct {
 	// Command answers a control plane's command on a node, nil when there is none.
 	// It must be safe for concurrent use. The result is encoded as JSON.
 	Command func(ctx context.Context, node Node, name string, arguments json.RawMessage) (any, error)
+	// Metrics appends what the plugin has measured on a node to b, in Prometheus' text
+	// format; nil when it measures nothing. The names must not be those of another plugin.
+	// It must be safe for concurrent use.
+	Metrics func(node Node, b []byte) []byte
 }
 
 // BuildFunc decodes config, a JSON object that has passed the schema, and makes

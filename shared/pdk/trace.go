@@ -28,11 +28,11 @@ const (
 	SpanClient   = 3
 )
 
-// TraceID and SpanID are made of random bytes.
-type (
-	TraceID [16]byte
-	SpanID  [8]byte
-)
+// TraceID names a trace.
+type TraceID [16]byte
+
+// SpanID names a span.
+type SpanID [8]byte
 
 // IsZero tells whether there is no id.
 func (t TraceID) IsZero() bool { return t == TraceID{} }

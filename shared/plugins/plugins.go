@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/jwt"
 	"github.com/sluice-gateway/sluice/shared/plugins/keyauth"
 	"github.com/sluice-gateway/sluice/shared/plugins/oauth2"
+	"github.com/sluice-gateway/sluice/shared/plugins/prometheus"
 	"github.com/sluice-gateway/sluice/shared/plugins/proxycache"
 	"github.com/sluice-gateway/sluice/shared/plugins/ratelimiting"
 	"github.com/sluice-gateway/sluice/shared/plugins/redirect"
@@ -50,6 +51,7 @@ var All = []*pdk.Plugin{
 	jwt.Plugin,
 	keyauth.Plugin,
 	oauth2.Plugin,
+	prometheus.Plugin,
 	proxycache.Plugin,
 	ratelimiting.Plugin,
 	redirect.Plugin,

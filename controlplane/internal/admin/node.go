@@ -25,6 +25,7 @@ func (a *API) addNode() {
 		return message(http.StatusNotImplemented, "not implemented with the legacy DNS client"), nil
 	})
 	a.table.get("/timers", timers)
+	a.table.get("/metrics", a.metrics)
 	a.table.get("/plugins/enabled", func(*call) (answer, error) {
 		return ok(schema.Object{"enabled_plugins": a.o.Plugins.Names()})
 	})

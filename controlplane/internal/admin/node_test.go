@@ -268,3 +268,24 @@ func TestConfig(t *testing.T) {
 		t.Error("a 500 says what went wrong inside")
 	}
 }
+
+// TestMetrics: what Prometheus reads of a control plane.
+func TestMetrics(t *testing.T) {
+	f := &fleet{nodes: []map[string]any{
+		{"id": "a", "hostname": "ha", "ip": "1.1.1.1", "config_hash": "ff", "last_seen": 17, "version": "1", "sync_status": "normal"},
+		{"id": "b", "hostname": "hb", "ip": "1.1.1.2", "config_hash": "", "last_seen": int64(18), "version": "0", "sync_status": "plugin_set_incompatible"},
+	}}
+	s := newServer(t, func(o *admin.Options) { o.Fleet = f })
+	answer := s.do("GET", "/metrics", nil, "").is(200)
+	for _, line := range []string{
+		`kong_datastore_reachable 1`,
+		`kong_data_plane_last_seen{node_id="a",hostname="ha",ip="1.1.1.1"} 17`,
+		`kong_data_plane_last_seen{node_id="b",hostname="hb",ip="1.1.1.2"} 18`,
+		`kong_data_plane_config_hash{node_id="a",hostname="ha",ip="1.1.1.1"} 255`,
+		`kong_data_plane_version_compatible{node_id="a",hostname="ha",ip="1.1.1.1",kong_version="1"} 1`,
+		`kong_data_plane_version_compatible{node_id="b",hostname="hb",ip="1.1.1.2",kong_version="0"} 0`,
+		`# TYPE kong_node_info gauge`,
+	} {
+		answer.says(line + "\n")
+	}
+}

@@ -11,6 +11,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
@@ -105,6 +106,29 @@ func (p *Plan) Upstream(name string) (*balancer.Upstream, bool) {
 		return nil, false
 	}
 	return p.upstreams.Get(name)
+}
+
+// Upstreams returns all upstreams, in the order of their names.
+func (p *Plan) Upstreams() []*balancer.Upstream {
+	var out []*balancer.Upstream
+	p.upstreams.All(func(_ string, u *balancer.Upstream) bool {
+		out = append(out, u)
+		return true
+	})
+	slices.SortFunc(out, func(a, b *balancer.Upstream) int { return strings.Compare(a.Entity.Name, b.Entity.Name) })
+	return out
+}
+
+// Configs returns the enabled configs of a plugin.
+func (p *Plan) Configs(plugin string) []*entity.Plugin {
+	var out []*entity.Plugin
+	p.instances.All(func(_ string, i *Instance) bool {
+		if i.Plugin.Name == plugin {
+			out = append(out, i.Entity)
+		}
+		return true
+	})
+	return out
 }
 
 // Routes returns the number of routes.

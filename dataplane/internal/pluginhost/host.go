@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/lua"
 	"github.com/sluice-gateway/sluice/shared/lua/kit"
 	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/pdk/queue"
 )
 
 // Linger is how long the state of a plugin stays after its last config is gone.
@@ -127,6 +128,14 @@ func (h *Host) Command(ctx context.Context, p *pdk.Plugin, name string, argument
 	return p.Command(ctx, h.node(p.Name), name, arguments)
 }
 
+// Metrics appends what a plugin has measured on this node.
+func (h *Host) Metrics(p *pdk.Plugin, b []byte) []byte {
+	if p.Metrics == nil {
+		return b
+	}
+	return p.Metrics(h.node(p.Name), b)
+}
+
 func (h *Host) node(plugin string) *node {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -172,6 +181,9 @@ func (h *Host) dropUnused(now time.Time) {
 		if err := s.close(); err != nil {
 			s.n.log.Warn("close plugin state", "key", s.key, "error", err)
 		}
+		h.mu.Lock()
+		s.n.endedLocked(s.shared)
+		h.mu.Unlock()
 	}
 }
 
@@ -181,6 +193,9 @@ type node struct {
 	plugin string
 	log    hclog.Logger
 	shared map[string]*shared // under host.mu
+	// ended are the counts of feeds that are no more; feeds tells that there were some.
+	ended queue.Counts
+	feeds bool
 }
 
 type shared struct {

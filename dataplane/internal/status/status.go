@@ -5,7 +5,6 @@ package status
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"runtime"
 	"sync/atomic"
@@ -30,6 +29,9 @@ type Facts struct {
 	Refused config.Position
 	Reasons []config.EntityError
 
+	// CertificateExpires is when the link's certificate ends; zero when that is not known.
+	CertificateExpires time.Time
+
 	Requests, Active, Panics int64
 	Connections              Connections
 	Routes, Entities         int
@@ -40,11 +42,19 @@ type Connections struct {
 	Accepted, Active, Reading, Writing, Waiting int64
 }
 
+// Target is an address of a target, or a target without one, and its health in the words
+// of balancer.TargetHealth.
+type Target struct{ Upstream, Target, Address, Health string }
+
 // Options of the handler.
 type Options struct {
 	NodeID, Hostname, Version string
 	// Facts returns what is true now.
 	Facts func() Facts
+	// Targets returns the health of all targets, nil when nobody asks for it.
+	Targets func() []Target
+	// Metrics appends what plugins have measured; nil appends nothing.
+	Metrics func(b []byte) []byte
 }
 
 // Handler serves the status API.
@@ -146,30 +156,6 @@ func (h *Handler) drain(w http.ResponseWriter, r *http.Request) {
 	}
 	h.Drain()
 	w.WriteHeader(http.StatusNoContent)
-}
-
-func (h *Handler) metrics(w http.ResponseWriter, _ *http.Request) {
-	f := h.o.Facts()
-	connected := 0
-	if f.Connected {
-		connected = 1
-	}
-	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-	for _, m := range []struct {
-		name, kind, help string
-		value            any
-	}{
-		{"kong_nginx_requests_total", "counter", "Requests since the node started.", f.Requests},
-		{"kong_control_plane_connected", "gauge", "Whether the node is connected to the control plane.", connected},
-		{"sluice_dataplane_revision", "gauge", "Revision of the configuration that is served.", f.Position.Revision},
-		{"sluice_dataplane_head_revision", "gauge", "Revision that the control plane has, as far as known.", f.Head.Revision},
-		{"sluice_dataplane_requests_active", "gauge", "Requests under way.", f.Active},
-		{"sluice_dataplane_plugin_panics_total", "counter", "Plugin phases that panicked.", f.Panics},
-		{"sluice_dataplane_routes", "gauge", "Routes in the router.", f.Routes},
-		{"sluice_dataplane_entities", "gauge", "Entities in the configuration.", f.Entities},
-	} {
-		_, _ = fmt.Fprintf(w, "# HELP %s %s\n# TYPE %s %s\n%s %v\n", m.name, m.help, m.name, m.kind, m.name, m.value)
-	}
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

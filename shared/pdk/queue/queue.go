@@ -58,6 +58,12 @@ type Options struct {
 // Entry is one thing to deliver.
 type Entry struct{ B []byte }
 
+// Add adds the counts of another queue.
+func (c *Counts) Add(o Counts) {
+	c.Sent, c.Dropped, c.Lost = c.Sent+o.Sent, c.Dropped+o.Dropped, c.Lost+o.Lost
+	c.Waiting, c.Bytes = c.Waiting+o.Waiting, c.Bytes+o.Bytes
+}
+
 var entries = sync.Pool{New: func() any { return new(Entry) }}
 
 // NewEntry returns an empty entry, to be filled and put.
@@ -213,11 +219,11 @@ func (q *Queue) Counts() Counts {
 
 // Close sends what waits, for as long as FlushTimeout, and ends the queue. What is left
 // then is lost and counted.
-func (q *Queue) Close() error {
+func (q *Queue) Close() {
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
-		return nil
+		return
 	}
 	q.closed = true
 	q.mu.Unlock()
@@ -238,5 +244,4 @@ func (q *Queue) Close() error {
 	if lost := q.lost.Load() + q.dropped.Load(); lost > 0 {
 		q.log.Warn("entries were not delivered", "dropped", q.dropped.Load(), "lost", q.lost.Load(), "sent", q.sent.Load())
 	}
-	return nil
 }

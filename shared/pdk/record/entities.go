@@ -8,8 +8,6 @@ import (
 	"github.com/sluice-gateway/sluice/shared/entity"
 )
 
-const inWorkspace = `,"ws_id":"` + entity.DefaultWorkspaceID + `"`
-
 // appendRoute appends the entity without what is null in it.
 func appendRoute(b []byte, r *entity.Route) []byte {
 	b = append(b, `{"id":`...)
@@ -49,7 +47,8 @@ func appendRoute(b []byte, r *entity.Route) []byte {
 	b = appendStrings(b, `,"tags":`, r.Tags)
 	b = appendInt(b, `,"created_at":`, r.CreatedAt)
 	b = appendInt(b, `,"updated_at":`, r.UpdatedAt)
-	return append(b, inWorkspace+"}"...)
+	b = appendMember(b, `,"ws_id":`, r.WorkspaceID)
+	return append(b, '}')
 }
 
 // appendRef appends a key, which opens an object, and the id that it refers to.
@@ -108,7 +107,8 @@ func appendService(b []byte, s *entity.Service) []byte {
 	b = appendStrings(b, `,"tags":`, s.Tags)
 	b = appendInt(b, `,"created_at":`, s.CreatedAt)
 	b = appendInt(b, `,"updated_at":`, s.UpdatedAt)
-	return append(b, inWorkspace+"}"...)
+	b = appendMember(b, `,"ws_id":`, s.WorkspaceID)
+	return append(b, '}')
 }
 
 func appendConsumer(b []byte, c *entity.Consumer) []byte {
@@ -119,5 +119,6 @@ func appendConsumer(b []byte, c *entity.Consumer) []byte {
 	b = appendStrings(b, `,"tags":`, c.Tags)
 	b = appendInt(b, `,"created_at":`, c.CreatedAt)
 	b = appendInt(b, `,"updated_at":`, c.UpdatedAt)
-	return append(b, inWorkspace+"}"...)
+	b = appendMember(b, `,"ws_id":`, c.WorkspaceID)
+	return append(b, '}')
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
@@ -53,6 +52,15 @@ func Source(x *pdk.Exchange) string {
 		return "upstream"
 	}
 	return "kong"
+}
+
+// Workspace names the workspace of an exchange: "default", or the id of another one, whose
+// name data planes do not know.
+func Workspace(x *pdk.Exchange) string {
+	if x.Route != nil && x.Route.WorkspaceID != "" {
+		return x.Route.WorkspaceID
+	}
+	return "default"
 }
 
 // Append appends the record of an exchange that has ended.
@@ -113,7 +121,13 @@ func Append(b []byte, x *pdk.Exchange) []byte {
 	b = strconv.AppendInt(b, x.Start.UnixMilli(), 10)
 	b = append(b, `,"source":"`...)
 	b = append(b, Source(x)...)
-	b = append(b, `","workspace":"`+entity.DefaultWorkspaceID+`","workspace_name":"default"}`...)
+	b = append(b, '"')
+	if x.Route != nil && x.Route.WorkspaceID != "" {
+		b = appendMember(b, `,"workspace":`, x.Route.WorkspaceID)
+	} else {
+		b = append(b, `,"workspace_name":"default"`...)
+	}
+	b = append(b, '}')
 	if edits := x.LogEdits(); len(edits) > 0 {
 		return edit(b, from, edits)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/pdk/record"
 )
 
-const workspace = `"workspace":"` + entity.DefaultWorkspaceID + `","workspace_name":"default"`
+const workspace = `"workspace_name":"default"`
 
 // exchange is a plain proxied one.
 func exchange() *pdk.Exchange {
@@ -71,13 +71,25 @@ func TestRecord(t *testing.T) {
 			{"balancer_start":%d,"balancer_start_ns":%d,"balancer_latency":1,"balancer_latency_ns":1500000,"ip":"::1","port":81}],
 		"authenticated_entity":{"id":"k1","consumer_id":"c1"},
 		"route":{"id":"r1","name":"route","service":{"id":"s1"},"protocols":["http"],"paths":["/a b"],"regex_priority":0,"path_handling":"v0","https_redirect_status_code":426,
-			"strip_path":true,"preserve_host":false,"request_buffering":false,"response_buffering":false,"created_at":1,"updated_at":2,"ws_id":"`+entity.DefaultWorkspaceID+`"},
-		"service":{"id":"s1","protocol":"http","host":"up.test","port":80,"retries":5,"connect_timeout":1,"write_timeout":2,"read_timeout":3,"enabled":true,"created_at":3,"updated_at":4,"ws_id":"`+entity.DefaultWorkspaceID+`"},
-		"consumer":{"id":"c1","username":"bob","created_at":5,"updated_at":6,"ws_id":"`+entity.DefaultWorkspaceID+`"},
+			"strip_path":true,"preserve_host":false,"request_buffering":false,"response_buffering":false,"created_at":1,"updated_at":2},
+		"service":{"id":"s1","protocol":"http","host":"up.test","port":80,"retries":5,"connect_timeout":1,"write_timeout":2,"read_timeout":3,"enabled":true,"created_at":3,"updated_at":4},
+		"consumer":{"id":"c1","username":"bob","created_at":5,"updated_at":6},
 		"client_ip":"10.1.2.3","started_at":%d,"source":"upstream",`+workspace+`}`,
 		began/1e6+2, began+2e6, began/1e6+3, began+3500000, began/1e6)
 	if diff := cmp.Diff(decode(t, []byte(want)), decode(t, record.Append(nil, x))); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// TestWorkspace: other workspaces than the default one are known by their ids.
+func TestWorkspace(t *testing.T) {
+	x := exchange()
+	x.Route.WorkspaceID, x.Service.WorkspaceID = "w1", "w1"
+	got, _ := decode(t, record.Append(nil, x)).(map[string]any)
+	route, _ := got["route"].(map[string]any)
+	service, _ := got["service"].(map[string]any)
+	if got["workspace"] != "w1" || got["workspace_name"] != nil || route["ws_id"] != "w1" || service["ws_id"] != "w1" || record.Workspace(x) != "w1" {
+		t.Errorf("got %v", got)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
@@ -23,7 +22,10 @@ type Feed struct {
 func NewFeed(o queue.Options, sink io.Closer) *Feed { return &Feed{queue.New(o), sink} }
 
 // Close sends what waits and closes the sink.
-func (f *Feed) Close() error { return errors.Join(f.Queue.Close(), f.sink.Close()) }
+func (f *Feed) Close() error {
+	f.Queue.Close()
+	return f.sink.Close()
+}
 
 // Joined returns a function for queue.Options.Send that sends the entries of a batch as
 // one body: between before and after, with a comma between two.

@@ -84,7 +84,7 @@ func (h *HTTP) Send(ctx context.Context, body []byte) error {
 		}
 		return fmt.Errorf("send request to %s: %w", r.URL.Host, err)
 	}
-	defer answer.Body.Close()
+	defer func() { _ = answer.Body.Close() }()
 	start, err := io.ReadAll(io.LimitReader(answer.Body, shown))
 	if err == nil {
 		_, err = io.Copy(io.Discard, io.LimitReader(answer.Body, 1<<20))

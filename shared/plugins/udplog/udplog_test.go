@@ -23,7 +23,7 @@ func TestDatagrams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	p := pdktest.Build(t, pdktest.Options{Plugin: udplog.Plugin, Config: fmt.Sprintf(`{"host":"localhost","port":%d}`, c.LocalAddr().(*net.UDPAddr).Port)})
 	buf := make([]byte, 1<<16)
 	next := func() string {
@@ -66,7 +66,7 @@ func TestAway(t *testing.T) {
 	if c, err = net.ListenUDP("udp", address); err != nil {
 		t.Skip("the port is taken: ", err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))
 	p.Do(pdktest.Request{})
 	if _, err := c.Read(make([]byte, 1<<16)); err != nil {
