@@ -138,7 +138,7 @@ func (d *DataPlane) openPlans(registry *plugins.Registry) (*balancer.Balancer, e
 	kinds := entity.NewKinds(entity.Options{Flavor: entity.Flavor(d.s.String("router_flavor")), Plugins: registry.Schema, Extra: registry.Entities()})
 	functions, err := d.functions()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	host := pluginhost.New(pluginhost.Options{
 		Lua:    functions,
