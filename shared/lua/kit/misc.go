@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/shared/lua"
 	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/pdk/record"
 )
 
 func ipMethods() map[string]method {
@@ -83,7 +84,7 @@ var levels = map[string]hclog.Level{ //nolint:gochecknoglobals // a constant
 
 func logMethods() map[string]method {
 	methods := map[string]method{
-		"serialize":           func(c call) int { return c.giveNil() },
+		"serialize":           serialize,
 		"set_serialize_value": setSerializeValue,
 	}
 	for name, level := range levels {
@@ -132,6 +133,17 @@ func logDeprecation(c call) int {
 }
 
 // setSerializeValue changes the record that log plugins write.
+// serialize gives the record that logging plugins write, as a table.
+func serialize(c call) int {
+	c.allow(Log)
+	record, err := lua.DecodeJSON(c.LState, record.Append(nil, c.s.x))
+	if err != nil {
+		c.errorf("%s", err.Error())
+	}
+	c.Push(record)
+	return 1
+}
+
 func setSerializeValue(c call) int {
 	c.allow(anyPhase)
 	key := c.str(1, "key")

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/sluice-gateway/sluice/shared/lua/kit"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/pdk/queue"
 	"github.com/sluice-gateway/sluice/shared/pdk/record"
@@ -53,7 +54,7 @@ type plugin struct {
 }
 
 func build(env pdk.Env, c config) (pdk.Phases, error) {
-	custom, err := record.Custom(env, c.CustomFieldsByLua)
+	custom, err := kit.CustomFields(env, "file-log", c.CustomFieldsByLua)
 	if err != nil || env.Validating() {
 		return pdk.Phases{}, err
 	}

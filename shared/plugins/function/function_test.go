@@ -178,7 +178,7 @@ func TestResponsePhases(t *testing.T) {
 	p := pdktest.Build(t, pdktest.Options{Plugin: function.Post, Config: config(t, map[string][]string{
 		"header_filter": {"kong.response.set_header('X-Status', kong.response.get_status()) kong.response.clear_header('X-Old') ngx.header['X-Source'] = kong.response.get_source() kong.response.set_status(202)"},
 		"body_filter":   {"local b = kong.response.get_raw_body() if b then kong.response.set_raw_body(b:upper() .. '!') end"},
-		"log":           {"kong.log.set_serialize_value('status', kong.response.get_status())"},
+		"log":           {"kong.log.set_serialize_value('status', kong.response.get_status()) kong.log.set_serialize_value('uri', kong.log.serialize().request.uri)"},
 	})})
 	r := p.DoWith(pdktest.Request{}, func(*pdk.Exchange) pdktest.Response {
 		return pdktest.Response{Header: [][2]string{{"X-Old", "1"}}, Body: "hello"}
@@ -186,7 +186,7 @@ func TestResponsePhases(t *testing.T) {
 	if r.Err != nil || r.Status != 202 || r.Get("X-Status") != "200" || r.Get("X-Source") != "service" || r.Get("X-Old") != "" || r.Body != "HELLO!" {
 		t.Errorf("got %+v", r)
 	}
-	if edits := r.Exchange.LogEdits(); len(edits) != 1 || edits[0].Value != 202.0 {
+	if edits := r.Exchange.LogEdits(); len(edits) != 2 || edits[0].Value != 202.0 || edits[1].Value != "/" {
 		t.Errorf("edits %+v", edits)
 	}
 }

@@ -194,3 +194,27 @@ func BenchmarkLog(b *testing.B) {
 		p.Phases.Log(x)
 	}
 }
+
+func TestCustomFields(t *testing.T) {
+	s := newServer(t, httptest.NewServer)
+	p := pdktest.Build(t, pdktest.Options{Plugin: httplog.Plugin, Config: `{"http_endpoint":"` + s.URL + `","custom_fields_by_lua":{
+		"mine":"return kong.request.get_header('X-Mine')","request.headers.x-mine":"return nil","response.twice":"return kong.response.get_status() * 2","broken":"return nil + 1"}}`})
+	p.Do(pdktest.Request{Header: [][2]string{{"X-Mine", "1"}, {"X-Other", "2"}}})
+	s.wait(t, 1)
+	var v struct {
+		Mine     string
+		Broken   any
+		Request  struct{ Headers map[string]string }
+		Response struct{ Twice, Status int }
+	}
+	if err := json.Unmarshal([]byte(s.bodies[0]), &v); err != nil {
+		t.Fatal(err)
+	}
+	if _, there := v.Request.Headers["x-mine"]; there || v.Mine != "1" || v.Request.Headers["x-other"] != "2" || v.Response.Twice != 400 || v.Response.Status != 200 || v.Broken != nil {
+		t.Errorf("got %s", s.bodies[0])
+	}
+	_, err := pdktest.TryBuild(t, pdktest.Options{Plugin: httplog.Plugin, Config: `{"http_endpoint":"http://a","custom_fields_by_lua":{"x":"return ("}}`})
+	if err == nil || !strings.Contains(err.Error(), "custom_fields_by_lua") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sluice-gateway/sluice/shared/lua/kit"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/pdk/queue"
 	"github.com/sluice-gateway/sluice/shared/pdk/record"
@@ -63,7 +64,7 @@ type plugin struct {
 }
 
 func build(env pdk.Env, c config) (pdk.Phases, error) {
-	custom, err := record.Custom(env, c.CustomFieldsByLua)
+	custom, err := kit.CustomFields(env, "syslog", c.CustomFieldsByLua)
 	if err != nil || env.Validating() {
 		return pdk.Phases{}, err
 	}

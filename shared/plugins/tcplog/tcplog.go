@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sluice-gateway/sluice/shared/lua/kit"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/pdk/queue"
 	"github.com/sluice-gateway/sluice/shared/pdk/record"
@@ -58,7 +59,7 @@ type plugin struct {
 }
 
 func build(env pdk.Env, c config) (pdk.Phases, error) {
-	custom, err := record.Custom(env, c.CustomFieldsByLua)
+	custom, err := kit.CustomFields(env, "tcp-log", c.CustomFieldsByLua)
 	if err != nil || env.Validating() {
 		return pdk.Phases{}, err
 	}
