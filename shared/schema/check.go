@@ -34,6 +34,8 @@ type Conditional struct {
 	ThenMatch Field
 	// ThenErr replaces the standard message.
 	ThenErr string
+	// Unless one of these fields is set: an extension that stands in. It is not rendered.
+	Unless []string
 }
 
 // ConditionalAtLeastOneOf says that if If satisfies IfMatch, one of ThenAtLeastOneOf must be set.

@@ -157,6 +157,11 @@ func (c *check) conditional(o, why Object) Object {
 	if _, no := c.ifMatch.process(lookup(o, c.ifPath), &context{op: Insert}); no != nil {
 		return why
 	}
+	for _, name := range c.Conditional.Unless {
+		if Get(o, name) != nil {
+			return why
+		}
+	}
 	_, wrong := c.thenMatch.process(lookup(o, c.thenPath), &context{op: Insert})
 	if wrong == nil {
 		return why

@@ -1,5 +1,7 @@
 package schema
 
+import "errors"
+
 // Fields of plugin schemas: each plugin lists them in its Schema beside its
 // PluginConfig.
 
@@ -27,9 +29,21 @@ func PluginConfig(fields ...Field) Field {
 	return RecordOf(fields...).Named("config").AsRequired()
 }
 
-// Redis is the field "redis": how to reach a Redis server.
+// Redis is the field "redis": how to reach a Redis server. The fields for Sentinel and
+// Cluster have the names of Kong's enterprise edition.
 func Redis() Field {
-	return RecordOf(
+	node := func(host string) Field {
+		return ArrayOf(RecordOf(
+			Host().Named(host).AsRequired().Defaults("127.0.0.1"),
+			Port().Named("port").Defaults(6379),
+		))
+	}
+	extension := func(f Field, name, text string) Field {
+		f.Extra = true
+		f.LenMin = new(1)
+		return f.Named(name).Described(text)
+	}
+	f := RecordOf(
 		Host().Named("host"),
 		Port().Named("port").Defaults(6379),
 		Timeout().Named("timeout").Defaults(2000),
@@ -39,7 +53,43 @@ func Redis() Field {
 		Field{Name: "ssl", Type: Boolean, Default: false, NotRequired: true},
 		Field{Name: "ssl_verify", Type: Boolean, Default: false, NotRequired: true},
 		SNI().Named("server_name").AsOptional(),
+		extension(node("ip"), "cluster_nodes", "Nodes of a Redis Cluster to begin with; host and port are not used then."),
+		extension(node("host"), "sentinel_nodes", "Redis Sentinels that know where the server is; host and port are not used then."),
+		extension(Field{Type: String}, "sentinel_master", "Name of the master that the Sentinels watch."),
+		extension(OneOf("master", "any"), "sentinel_role", "Which of its servers may be used; it is always the master, as counting writes."),
+		extension(Field{Type: String, Referenceable: true}, "sentinel_username", "User name at the Sentinels."),
+		extension(Field{Type: String, Referenceable: true, Encrypted: true}, "sentinel_password", "Password at the Sentinels."),
 	).Named("redis").AsRequired()
+	f.Check, f.CheckName = checkRedis, "redis_deployment"
+	return f
+}
+
+// RedisChecks are the checks of a plugin whose field config.policy may be redis.
+func RedisChecks() []EntityCheck {
+	list := make([]EntityCheck, 0, 3)
+	for _, name := range []string{"host", "port", "timeout"} {
+		list = append(list, EntityCheck{Conditional: &Conditional{
+			If: "config.policy", IfMatch: Field{Eq: Must("redis")},
+			Then: "config.redis." + name, ThenMatch: Field{Required: true},
+			Unless: []string{"config.redis.cluster_nodes", "config.redis.sentinel_nodes"},
+		}})
+	}
+	return list
+}
+
+// checkRedis wants one way to reach Redis, and all of it.
+func checkRedis(v any) error {
+	o, _ := v.(Object)
+	sentinels, cluster, master := o["sentinel_nodes"] != nil, o["cluster_nodes"] != nil, o["sentinel_master"] != nil
+	switch {
+	case sentinels && cluster:
+		return errors.New("sentinel_nodes and cluster_nodes can not both be set")
+	case sentinels != master:
+		return errors.New("sentinel_nodes and sentinel_master must be set together")
+	case cluster && o["database"] != nil && o["database"] != int64(0):
+		return errors.New("a Redis Cluster has database 0 only")
+	}
+	return nil
 }
 
 // RedisShorthands are the flat fields that Redis replaced: redis_host and the

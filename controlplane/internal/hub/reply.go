@@ -17,6 +17,10 @@ func (s *Session) Reply(answer any) int {
 // NodeID returns the id of the node.
 func (s *Session) NodeID() string { return s.node.ID }
 
+// Process names the process that the node is now: what one that has ended took of a
+// counter stays taken.
+func (s *Session) Process() string { return s.node.ID + "/" + s.boot }
+
 // Connected returns how many nodes are connected.
 func (h *Hub) Connected() int {
 	h.mu.Lock()

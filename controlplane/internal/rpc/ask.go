@@ -82,7 +82,7 @@ func (q *questions) lease(m *configv1.Ask, list *configv1.LeaseRequests) *config
 		}
 	}
 	a := &configv1.Answer{Id: m.GetId(), Outcome: configv1.Answer_OUTCOME_DONE}
-	grants, err := q.service.desk.Lease(q.session.NodeID(), m.GetPlugin(), requests)
+	grants, err := q.service.desk.Lease(q.session.Process(), m.GetPlugin(), requests)
 	if err != nil {
 		a.Outcome, a.Error = q.judge(err)
 		return a

@@ -39,7 +39,7 @@ func (d desk) Lease(node, plugin string, requests []pdk.LeaseRequest) ([]pdk.Lea
 	if err := refusals[plugin]; err != nil {
 		return nil, err
 	}
-	if node != id("n") || len(requests) != 1 || requests[0] != (pdk.LeaseRequest{Counter: "c", Start: 1, End: 2, Limit: 3, Used: 4, Held: 5, Waiting: 6, Ahead: 7}) {
+	if !strings.HasPrefix(node, id("n")+"/") || len(requests) != 1 || requests[0] != (pdk.LeaseRequest{Counter: "c", Start: 1, End: 2, Limit: 3, Used: 4, Held: 5, Waiting: 6, Ahead: 7}) {
 		return nil, errors.New("not what was asked")
 	}
 	return []pdk.LeaseGrant{{Granted: 1, Taken: 2, Ahead: 3, Nodes: 4}}, nil

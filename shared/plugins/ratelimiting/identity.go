@@ -1,7 +1,8 @@
 package ratelimiting
 
 import (
-	"hash/maphash"
+	"crypto/sha256"
+	"encoding/hex"
 
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
@@ -18,8 +19,6 @@ const (
 
 // maxKey is the longest identity that is kept as it is, in bytes.
 const maxKey = 128
-
-var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
 
 // identity says whose request it is.
 func (p *plugin) identity(x *pdk.Exchange) (kind, string) {
@@ -51,15 +50,12 @@ func (p *plugin) identity(x *pdk.Exchange) (kind, string) {
 	return byAddress, x.Text.Keep(x.Request.Client.Addr().Unmap().AppendTo(x.Text.Room(46)))
 }
 
-// short returns s itself, or 16 bytes that stand for it when it is long.
+// short returns s itself, or a hash that stands for it when it is long: the same one on
+// all nodes.
 func short(x *pdk.Exchange, s string) string {
 	if len(s) <= maxKey {
 		return s
 	}
-	b := x.Text.Room(16)
-	for _, seed := range seeds {
-		h := maphash.String(seed, s)
-		b = append(b, byte(h), byte(h>>8), byte(h>>16), byte(h>>24), byte(h>>32), byte(h>>40), byte(h>>48), byte(h>>56))
-	}
-	return x.Text.Keep(b)
+	sum := sha256.Sum256(append(x.Text.Room(len(s)), s...))
+	return x.Text.Keep(hex.AppendEncode(x.Text.Room(2*sha256.Size), sum[:]))
 }

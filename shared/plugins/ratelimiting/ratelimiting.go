@@ -7,7 +7,9 @@
 // configuration. Their number is bounded: when it is reached, those that were not asked
 // for the longest go. Policy redis asks Redis for each request or, with a sync_rate,
 // counts on the node and exchanges counts with Redis: until an exchange, a node knows
-// nothing of what others have let pass. A Redis that fails is asked again after a second;
+// nothing of what others have let pass. Policy cluster shares counters through the
+// control plane, see the package lease; while that is away each node lets its part of the
+// limit pass, whatever fault_tolerant says. A Redis that fails is asked again after a second;
 // meanwhile fault_tolerant decides.
 package ratelimiting
 
@@ -22,7 +24,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/sluice-gateway/sluice/shared/pdk"
-	"github.com/sluice-gateway/sluice/shared/schema"
+	"github.com/sluice-gateway/sluice/shared/pdk/lease"
+	"github.com/sluice-gateway/sluice/shared/pdk/redis"
 )
 
 // Policies.
@@ -47,22 +50,22 @@ var Plugin = &pdk.Plugin{
 }
 
 type config struct {
-	Second            float64     `json:"second"`
-	Minute            float64     `json:"minute"`
-	Hour              float64     `json:"hour"`
-	Day               float64     `json:"day"`
-	Month             float64     `json:"month"`
-	Year              float64     `json:"year"`
-	LimitBy           string      `json:"limit_by"`
-	HeaderName        string      `json:"header_name"`
-	Path              string      `json:"path"`
-	Policy            string      `json:"policy"`
-	FaultTolerant     bool        `json:"fault_tolerant"`
-	Redis             redisConfig `json:"redis"`
-	HideClientHeaders bool        `json:"hide_client_headers"`
-	ErrorCode         float64     `json:"error_code"`
-	ErrorMessage      string      `json:"error_message"`
-	SyncRate          float64     `json:"sync_rate"`
+	Second            float64      `json:"second"`
+	Minute            float64      `json:"minute"`
+	Hour              float64      `json:"hour"`
+	Day               float64      `json:"day"`
+	Month             float64      `json:"month"`
+	Year              float64      `json:"year"`
+	LimitBy           string       `json:"limit_by"`
+	HeaderName        string       `json:"header_name"`
+	Path              string       `json:"path"`
+	Policy            string       `json:"policy"`
+	FaultTolerant     bool         `json:"fault_tolerant"`
+	Redis             redis.Config `json:"redis"`
+	HideClientHeaders bool         `json:"hide_client_headers"`
+	ErrorCode         float64      `json:"error_code"`
+	ErrorMessage      string       `json:"error_message"`
+	SyncRate          float64      `json:"sync_rate"`
 }
 
 // limit is the limit of one period, with the words for it.
@@ -76,13 +79,15 @@ type limit struct {
 
 type plugin struct {
 	config
+	id       string
 	limits   []limit
 	calendar bool // months or years are counted
 	slot     int
 	// table counts on the node; store in Redis. With a sync_rate both are used.
 	table     *table
-	store     *store
+	store     *redis.Client
 	keyPrefix string
+	leases    *lease.Table // of policy cluster
 	log       hclog.Logger
 }
 
@@ -90,10 +95,7 @@ func build(env pdk.Env, c config) (pdk.Phases, error) {
 	if c.Policy == "" {
 		c.Policy = policyLocal
 	}
-	if c.Policy == policyCluster {
-		return pdk.Phases{}, schema.Violate("config.policy", "policy cluster is not available yet, use local or redis")
-	}
-	p := &plugin{config: c, slot: env.Slot(), log: env.Logger().With("plugin_id", env.PluginID())}
+	p := &plugin{config: c, id: env.PluginID(), slot: env.Slot(), log: env.Logger().With("plugin_id", env.PluginID())}
 	for i, most := range []float64{c.Second, c.Minute, c.Hour, c.Day, c.Month, c.Year} {
 		if most <= 0 {
 			continue
@@ -116,8 +118,12 @@ func build(env pdk.Env, c config) (pdk.Phases, error) {
 
 // open takes the counters that the policy needs from the node.
 func (p *plugin) open(env pdk.Env) {
+	if p.Policy == policyCluster {
+		p.openCluster(env)
+		return
+	}
 	if p.Policy == policyRedis {
-		p.store = sharedStore(env, &p.Redis)
+		p.store = redis.Shared(env, &p.Redis)
 		route, service, _ := env.Scope()
 		p.keyPrefix = "ratelimit:" + cmp.Or(route, noID) + ":" + cmp.Or(service, noID) + ":"
 		if p.SyncRate == syncAlways {
@@ -150,11 +156,13 @@ func (p *plugin) access(x *pdk.Exchange) error {
 	u := usages.Get().(*usage)
 	u.windows.fill(x.Start, p.calendar)
 	k, key := p.identity(x)
-	if p.table != nil {
+	if p.leases != nil {
+		p.countInCluster(x, u, k, key)
+	} else if p.table != nil {
 		p.count(u, p.table.get(k, key, &u.windows))
 	} else if err := p.countInRedis(u, key); err != nil {
 		usages.Put(u)
-		if !errors.Is(err, errPaused) {
+		if !errors.Is(err, redis.ErrPaused) {
 			p.log.Error("requests are not counted", "error", err, "fault_tolerant", p.FaultTolerant)
 		}
 		if p.FaultTolerant {

@@ -41,9 +41,13 @@ func TestConfig(t *testing.T) {
 		`{"minute":5,"limit_by":"header"}`: "config.header_name: required field missing",
 		`{"minute":5,"limit_by":"path"}`:   "config.path: required field missing",
 		`{"minute":5,"sync_rate":1}`:       "sync_rate can only be used with the redis policy",
-		`{"minute":5,"policy":"redis","redis":{"host":"h"},"sync_rate":0}`: "sync_rate must be greater than 0.02, or -1 to disable",
-		`{"minute":5,"policy":"redis","redis_host":"h","sync_rate":0.01}`:  "sync_rate must be greater than 0.02, or -1 to disable",
-		`{"minute":5,"policy":"cluster"}`:                                  "config.policy: policy cluster is not available yet",
+		`{"minute":5,"policy":"redis","redis":{"host":"h"},"sync_rate":0}`:                                         "sync_rate must be greater than 0.02, or -1 to disable",
+		`{"minute":5,"policy":"redis","redis_host":"h","sync_rate":0.01}`:                                          "sync_rate must be greater than 0.02, or -1 to disable",
+		`{"minute":5,"policy":"redis","redis":{"cluster_nodes":[{}],"sentinel_nodes":[{}],"sentinel_master":"m"}}`: "can not both be set",
+		`{"minute":5,"policy":"redis","redis":{"sentinel_nodes":[{}]}}`:                                            "must be set together",
+		`{"minute":5,"policy":"redis","redis":{"cluster_nodes":[{"ip":"h"}],"database":1}}`:                        "database 0 only",
+		`{"minute":5,"policy":"redis","redis":{"host":"h","sentinel_master":"m"}}`:                                 "must be set together",
+		`{"minute":5,"policy":"redis","redis":{"cluster_nodes":[]}}`:                                               "cluster_nodes",
 	} {
 		if _, err := pdktest.TryBuild(t, pdktest.Options{Plugin: ratelimiting.Plugin, Config: config}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", config, err, want)

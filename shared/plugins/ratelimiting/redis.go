@@ -1,36 +1,13 @@
 package ratelimiting
 
 import (
-	"context"
-	"crypto/sha256"
-	"crypto/tls"
-	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"strconv"
-	"sync/atomic"
-	"time"
 
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
+	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/pdk/redis"
 )
-
-// redisConfig is the record redis.
-type redisConfig struct {
-	Host       string `json:"host"`
-	Port       int    `json:"port"`
-	Timeout    int    `json:"timeout"`
-	Username   string `json:"username"`
-	Password   string `json:"password"`
-	Database   int    `json:"database"`
-	SSL        bool   `json:"ssl"`
-	SSLVerify  bool   `json:"ssl_verify"`
-	ServerName string `json:"server_name"`
-}
 
 // noID stands for a missing route or service in keys.
 const noID = "00000000-0000-0000-0000-000000000000"
@@ -38,7 +15,7 @@ const noID = "00000000-0000-0000-0000-000000000000"
 // admit counts a request in all windows, or in none when one is full. KEYS are the
 // windows; ARGV their limits, then their lengths in seconds. It returns the counts
 // before.
-var admit = redis.NewScript(`
+var admit = goredis.NewScript(`
 local n = #KEYS
 local before, full = {}, false
 for i = 1, n do
@@ -55,25 +32,6 @@ end
 return before
 `)
 
-// pause is how long a Redis that failed is left alone: requests do not wait for it
-// one after the other.
-const pause = time.Second
-
-var errPaused = errors.New("redis failed a moment ago")
-
-// store counts in Redis. It is safe for concurrent use.
-type store struct {
-	client  *redis.Client
-	timeout time.Duration
-	// failed is when Redis failed the last time, in nanoseconds since 1970.
-	failed atomic.Int64
-}
-
-// Close follows io.Closer.
-func (s *store) Close() error { return s.client.Close() }
-
-func (s *store) paused() bool { return time.Now().UnixNano()-s.failed.Load() < int64(pause) }
-
 // expiry is how long Redis keeps a window, in seconds: as long as the longest of its
 // kind at least.
 func expiry(p period) int64 {
@@ -83,51 +41,17 @@ func expiry(p period) int64 {
 	return periods[p].length
 }
 
-// sharedStore returns the node's connections to the Redis of a config.
-func sharedStore(env pdk.Env, c *redisConfig) *store {
-	raw, err := json.Marshal(c)
-	if err != nil {
-		panic(err) // plain strings and numbers
-	}
-	settings := sha256.Sum256(raw)
-	s, _ := env.Shared("redis/"+hex.EncodeToString(settings[:]), func() any { return newStore(c) }).(*store)
-	return s
-}
-
-func newStore(c *redisConfig) *store {
-	timeout := time.Duration(c.Timeout) * time.Millisecond
-	if timeout <= 0 {
-		timeout = 2 * time.Second
-	}
-	o := &redis.Options{
-		Addr:     net.JoinHostPort(c.Host, strconv.Itoa(c.Port)),
-		Username: c.Username, Password: c.Password, DB: c.Database,
-		DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout,
-		ContextTimeoutEnabled: true,
-		MaxRetries:            -1, // a request waits for one timeout at most
-		Protocol:              2,
-		DisableIdentity:       true,
-		MaintNotificationsConfig: &maintnotifications.Config{
-			Mode: maintnotifications.ModeDisabled,
-		},
-	}
-	if c.SSL {
-		name := c.ServerName
-		if name == "" {
-			name = c.Host
-		}
-		o.TLSConfig = &tls.Config{
-			MinVersion: tls.VersionTLS12, ServerName: name,
-			InsecureSkipVerify: !c.SSLVerify, //nolint:gosec // ssl_verify says so
-		}
-	}
-	return &store{client: redis.NewClient(o), timeout: timeout}
-}
-
-// key names a window as Kong does, so that both can count together.
+// key names a window as Kong does, so that both can count together. In a Cluster the
+// windows of an identity have to be in one place, which the braces see to.
 func (p *plugin) key(b []byte, identity string, per period, start int64) []byte {
+	if len(p.Redis.ClusterNodes) > 0 {
+		b = append(b, '{')
+	}
 	b = append(b, p.keyPrefix...)
 	b = append(b, identity...)
+	if len(p.Redis.ClusterNodes) > 0 {
+		b = append(b, '}')
+	}
 	b = append(b, ':')
 	b = strconv.AppendInt(b, start*1000, 10)
 	b = append(b, ':')
@@ -136,10 +60,10 @@ func (p *plugin) key(b []byte, identity string, per period, start int64) []byte 
 
 // countInRedis asks Redis for each request.
 func (p *plugin) countInRedis(u *usage, identity string) error {
-	if p.store.paused() {
-		return errPaused
+	if p.store.Paused() {
+		return redis.ErrPaused
 	}
-	ctx, stop := context.WithTimeout(context.Background(), p.store.timeout)
+	ctx, stop := p.store.Context()
 	defer stop()
 	keys := make([]string, len(p.limits))
 	arguments := make([]any, 2*len(p.limits))
@@ -149,9 +73,9 @@ func (p *plugin) countInRedis(u *usage, identity string) error {
 		arguments[i] = l.max
 		arguments[len(p.limits)+i] = expiry(l.period)
 	}
-	before, err := admit.Run(ctx, p.store.client, keys, arguments...).Int64Slice()
+	before, err := admit.Run(ctx, p.store, keys, arguments...).Int64Slice()
 	if err != nil {
-		p.store.failed.Store(time.Now().UnixNano())
+		p.store.Failed()
 		return fmt.Errorf("count in redis: %w", err)
 	}
 	if len(before) != len(p.limits) {

@@ -2,10 +2,6 @@ package ratelimiting_test
 
 import (
 	"fmt"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,64 +10,51 @@ import (
 
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/pdk/pdktest"
+	"github.com/sluice-gateway/sluice/shared/pdk/redis/redistest"
 	"github.com/sluice-gateway/sluice/shared/plugins/ratelimiting"
 )
 
-// server is a redis-server of the test's own.
-type server struct {
-	t    testing.TB
-	port int
-	cmd  *exec.Cmd
-}
-
-func startRedis(t testing.TB) *server {
-	t.Helper()
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("no redis-server, which CI must have")
-		}
-		t.Skip("skipped: needs redis-server")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, port: l.Addr().(*net.TCPAddr).Port}
-	_ = l.Close()
-	s.cmd = exec.Command(binary, "--port", fmt.Sprint(s.port), "--bind", "127.0.0.1", "--save", "", "--requirepass", "secret", "--dir", t.TempDir(), "--logfile", filepath.Join(t.TempDir(), "log"))
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.stop)
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		c, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", s.port))
-		if err == nil {
-			_ = c.Close()
-			return s
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-}
-
-func (s *server) stop() {
-	if s.cmd.ProcessState == nil {
-		_ = s.cmd.Process.Kill()
-		_ = s.cmd.Wait()
-	}
-}
-
-func (s *server) config(more string) string {
-	return fmt.Sprintf(`{"policy":"redis","redis":{"host":"127.0.0.1","port":%d,"password":"secret","timeout":500},%s}`, s.port, more)
+func config(redis, more string) string {
+	return `{"policy":"redis","redis":` + redis + `,` + more + `}`
 }
 
 func TestRedis(t *testing.T) {
-	s := startRedis(t)
+	t.Run("server", func(t *testing.T) { counts(t, redistest.Start(t).Config()) })
+	if testing.Short() {
+		return
+	}
+	t.Run("cluster", func(t *testing.T) { counts(t, redistest.ClusterConfig(redistest.StartCluster(t))) })
+	t.Run("sentinel", func(t *testing.T) {
+		w := redistest.StartWatched(t)
+		counts(t, w.Config())
+		// The replica takes over, with the counts that it has.
+		p := build(t, config(w.Config(), `"year":1000,"fault_tolerant":false`))
+		if r := p.Do(pdktest.Request{}); r.Status != 200 || r.Get("RateLimit-Remaining") != "999" {
+			t.Fatalf("%d %v", r.Status, headers(r))
+		}
+		if n, err := w.Master.Do("WAIT", 1, 5000); err != nil || fmt.Sprint(n) != "1" {
+			t.Fatalf("the replica has %v, %v", n, err)
+		}
+		w.Master.Stop()
+		for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			r := p.Do(pdktest.Request{})
+			if r.Status == 200 {
+				if r.Get("RateLimit-Remaining") != "998" {
+					t.Errorf("after a failover: %v", headers(r))
+				}
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("no failover: %d %s", r.Status, r.Body)
+			}
+		}
+	})
+}
+
+func counts(t *testing.T, redis string) {
+	t.Helper()
 	// Two nodes share the counts.
-	one, two := build(t, s.config(`"minute":3,"month":5`)), build(t, s.config(`"minute":3,"month":5`))
+	one, two := build(t, config(redis, `"minute":3,"month":5`)), build(t, config(redis, `"minute":3,"month":5`))
 	for i, want := range []struct {
 		p                     *pdktest.Plugin
 		at                    time.Duration
@@ -94,11 +77,11 @@ func TestRedis(t *testing.T) {
 }
 
 func TestRedisConcurrently(t *testing.T) {
-	s := startRedis(t)
+	s := redistest.Start(t)
 	var passed atomic.Int64
 	var all sync.WaitGroup
 	for range 3 {
-		p := build(t, s.config(`"hour":100`))
+		p := build(t, config(s.Config(), `"hour":100`))
 		all.Go(func() {
 			x := new(pdk.Exchange)
 			for range 60 {
@@ -128,9 +111,9 @@ func TestRedisAway(t *testing.T) {
 		{"not tolerant", `"minute":1,"fault_tolerant":false`, 500},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := startRedis(t)
-			p := build(t, s.config(test.config))
-			s.stop()
+			s := redistest.Start(t)
+			p := build(t, config(s.Config(), test.config))
+			s.Stop()
 			for range 3 {
 				if r := p.Do(pdktest.Request{}); r.Status != test.status || r.Err != nil || len(headers(r)) > 0 {
 					t.Errorf("got %d %q %v", r.Status, r.Body, r.Err)
@@ -139,8 +122,8 @@ func TestRedisAway(t *testing.T) {
 		})
 	}
 	t.Run("wrong password", func(t *testing.T) {
-		s := startRedis(t)
-		p := build(t, strings.Replace(s.config(`"minute":1,"fault_tolerant":false`), "secret", "guess", 1))
+		s := redistest.Start(t)
+		p := build(t, strings.Replace(config(s.Config(), `"minute":1,"fault_tolerant":false`), "secret", "guess", 1))
 		if r := p.Do(pdktest.Request{}); r.Status != 500 {
 			t.Errorf("got %d", r.Status)
 		}
@@ -148,9 +131,9 @@ func TestRedisAway(t *testing.T) {
 }
 
 func TestRedisSync(t *testing.T) {
-	s := startRedis(t)
-	config := s.config(`"hour":10,"limit_by":"header","header_name":"x-id","sync_rate":1`)
-	one, two := build(t, config), build(t, config)
+	s := redistest.Start(t)
+	settings := config(s.Config(), `"hour":10,"limit_by":"header","header_name":"x-id","sync_rate":1`)
+	one, two := build(t, settings), build(t, settings)
 	// Exchanges go by the clock, so the requests must be of now; an hour may end meanwhile.
 	now := time.Now()
 	do := func(p *pdktest.Plugin, id string) *pdktest.Result {
@@ -177,7 +160,7 @@ func TestRedisSync(t *testing.T) {
 		do(one, fmt.Sprint("many", i))
 	}
 	one.Env.Tick()
-	s.stop()
+	s.Stop()
 	do(one, "b")
 	one.Env.Tick() // Redis is away: nothing is lost
 	if r := do(one, "b"); r.Status != 200 || r.Get("RateLimit-Remaining") != "8" {

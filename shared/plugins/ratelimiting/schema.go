@@ -3,6 +3,7 @@ package ratelimiting
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
@@ -10,14 +11,11 @@ import (
 var pluginSchema = &schema.Schema{
 	Name:   "rate-limiting",
 	Fields: []schema.Field{schema.ProtocolsHTTP(), configField()},
-	Checks: []schema.EntityCheck{
-		{AtLeastOneOf: []string{"config.second", "config.minute", "config.hour", "config.day", "config.month", "config.year"}},
-		requiredIf("config.policy", "redis", "config.redis.host"),
-		requiredIf("config.policy", "redis", "config.redis.port"),
-		requiredIf("config.policy", "redis", "config.redis.timeout"),
-		requiredIf("config.limit_by", "header", "config.header_name"),
-		requiredIf("config.limit_by", "path", "config.path"),
-	},
+	Checks: slices.Concat(
+		[]schema.EntityCheck{{AtLeastOneOf: []string{"config.second", "config.minute", "config.hour", "config.day", "config.month", "config.year"}}},
+		schema.RedisChecks(),
+		[]schema.EntityCheck{requiredIf("config.limit_by", "header", "config.header_name"), requiredIf("config.limit_by", "path", "config.path")},
+	),
 }
 
 func configField() schema.Field {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // maxBatch is the most windows that are exchanged with Redis at once.
@@ -16,7 +16,7 @@ type pushed struct {
 	counter *counter
 	period  period
 	delta   uint64
-	reply   *redis.IntCmd
+	reply   *goredis.IntCmd
 }
 
 // sync adds what was counted here since the last time to Redis, and takes over what
@@ -50,9 +50,9 @@ func (p *plugin) sync(ctx context.Context) {
 }
 
 func (p *plugin) exchange(ctx context.Context, batch []pushed, w *windows) bool {
-	ctx, stop := context.WithTimeout(ctx, p.store.timeout)
+	ctx, stop := context.WithTimeout(ctx, p.store.Timeout)
 	defer stop()
-	_, err := p.store.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+	_, err := p.store.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		for i := range batch {
 			b := &batch[i]
 			key := string(p.key(nil, b.counter.key, b.period, w.start[b.period]))
