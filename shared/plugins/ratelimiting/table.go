@@ -87,6 +87,7 @@ func (t *table) insert(s *shard, hash uint64, k kind, key string, w *windows) *c
 		s.keepLocked(2*len(*s.buckets.Load()), func(*counter) bool { return true })
 	}
 	c := &counter{kind: k, key: strings.Clone(key)}
+	c.used.Store(w.now)
 	buckets := *s.buckets.Load()
 	b := &buckets[place(hash, buckets)]
 	b.Store(&node{hash: hash, counter: c, next: b.Load()})
