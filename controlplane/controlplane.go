@@ -228,7 +228,7 @@ func (c *ControlPlane) declare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("declarative_config: %w", err)
 	}
-	if _, _, err := c.declared.Load(ctx, document, "", false); err != nil {
+	if _, _, err := c.declared.Load(ctx, "", document, "", false); err != nil {
 		return fmt.Errorf("declarative_config: %s: %w", path, err)
 	}
 	return nil

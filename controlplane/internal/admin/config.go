@@ -13,13 +13,15 @@ import (
 // Declarative reads and writes the whole configuration as one document. It is safe for
 // concurrent use.
 type Declarative interface {
-	// Load makes the configuration equal to a document, JSON or YAML as contentType says
-	// ("" for whichever it is), and returns what POST /config answers. A refused document
+	// Load makes the configuration of a workspace equal to a document, JSON or YAML as
+	// contentType says ("" for whichever it is), and returns what POST /config answers. ""
+	// is the workspace that the document names, or the default one. A refused document
 	// is an error that has a Body method, a *schema.Violation or a *catalog.Error; flatten
 	// asks that it lists what is wrong entity by entity.
-	Load(ctx context.Context, document []byte, contentType string, flatten bool) (result any, p store.Position, err error)
-	// Export returns the configuration as a YAML document.
-	Export(ctx context.Context) (string, error)
+	Load(ctx context.Context, workspace string, document []byte, contentType string, flatten bool) (result any, p store.Position, err error)
+	// Export returns the configuration of a workspace, "" for the default one, as a YAML
+	// document.
+	Export(ctx context.Context, workspace string) (string, error)
 }
 
 // bodied is an error that brings the body of its answer along, which is a 400.
@@ -38,7 +40,7 @@ func (a *API) export(c *call) (answer, error) {
 	if a.o.Declarative == nil {
 		return answer{}, refuse(http.StatusBadRequest, noDeclarative)
 	}
-	document, err := a.o.Declarative.Export(c.ctx)
+	document, err := a.o.Declarative.Export(c.ctx, c.space)
 	if err != nil {
 		return answer{}, err //nolint:wrapcheck // fail logs it with the path
 	}
@@ -55,7 +57,7 @@ func (a *API) load(c *call) (answer, error) {
 	}
 	query := c.r.URL.Query()
 	before, known := a.position()
-	result, p, err := a.o.Declarative.Load(c.ctx, document, contentType, query.Get("flatten_errors") == "1")
+	result, p, err := a.o.Declarative.Load(c.ctx, c.space, document, contentType, query.Get("flatten_errors") == "1")
 	if err != nil {
 		return answer{}, err //nolint:wrapcheck // fail makes the answer of it
 	}

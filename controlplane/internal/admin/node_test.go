@@ -220,12 +220,14 @@ type document struct {
 	err              error
 }
 
-func (d *document) Load(_ context.Context, b []byte, contentType string, flatten bool) (any, store.Position, error) {
+func (d *document) Load(_ context.Context, _ string, b []byte, contentType string, flatten bool) (any, store.Position, error) {
 	d.got, d.contentType, d.flatten = string(b), contentType, flatten
 	return map[string]any{"services": map[string]any{}}, store.Position{}, d.err
 }
 
-func (d *document) Export(context.Context) (string, error) { return "_format_version: '3.0'\n", d.err }
+func (d *document) Export(context.Context, string) (string, error) {
+	return "_format_version: '3.0'\n", d.err
+}
 
 type refusedDocument struct{}
 

@@ -21,7 +21,7 @@ func (c *Catalog) Replace(ctx context.Context, entities map[string][]schema.Obje
 	return c.replace(ctx, entities, schema.Declare)
 }
 
-// ReplaceStored is Replace for entities in their stored form, such as exported ones.
+// ReplaceStored implements API.
 func (c *Catalog) ReplaceStored(ctx context.Context, entities map[string][]schema.Object) (store.Position, error) {
 	return c.replace(ctx, entities, schema.DeclareStored)
 }

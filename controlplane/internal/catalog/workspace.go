@@ -71,12 +71,15 @@ func spaceOf(k *kind, workspace schema.Object) string {
 	return k.id(workspace)
 }
 
-// EnsureWorkspace returns the id for In of the workspace of a name, which it makes when
-// there is none.
-func (c *Catalog) EnsureWorkspace(ctx context.Context, name string) (id string, err error) {
+// EnsureWorkspace returns the id for In of the workspace of a name. When there is none it
+// is made.
+func (c *Catalog) EnsureWorkspace(ctx context.Context, name string) (id string, made bool, err error) {
 	k := c.byName[kindWorkspaces]
 	if k == nil {
-		return "", ErrNotFound
+		return "", false, ErrNotFound
+	}
+	if id, _, err := c.Workspace(ctx, name); !errors.Is(err, ErrNotFound) {
+		return id, false, err
 	}
 	_, err = c.o.Store.Update(ctx, store.Info{Summary: "workspace " + name}, func(tx store.WriteTx) error {
 		o, err := c.findWorkspace(tx, k, name)
@@ -93,17 +96,17 @@ func (c *Catalog) EnsureWorkspace(ctx context.Context, name string) (id string, 
 		if err := c.checkWorkspace(k, o, nil, false); err != nil {
 			return err
 		}
-		id = k.id(o)
+		id, made = spaceOf(k, o), true
 		return k.put(tx, o)
 	})
-	return id, err
+	return id, made, err
 }
 
 func (c *Catalog) makeWorkspace(ctx context.Context) error {
 	if c.byName[kindWorkspaces] == nil {
 		return nil
 	}
-	if _, err := c.EnsureWorkspace(ctx, defaultName); err != nil {
+	if _, _, err := c.EnsureWorkspace(ctx, defaultName); err != nil {
 		return fmt.Errorf("make default workspace: %w", err)
 	}
 	return nil

@@ -25,7 +25,7 @@ import (
 // space makes a workspace and returns the world in it.
 func (w *world) space(name string) *world {
 	w.t.Helper()
-	id, err := w.EnsureWorkspace(w.t.Context(), name)
+	id, _, err := w.EnsureWorkspace(w.t.Context(), name)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestWorkspaceNames(t *testing.T) {
 		if _, err := w.Insert(t.Context(), def, schema.Object{"name": name}); err == nil {
 			t.Errorf("%s is taken", name)
 		}
-		if _, err := w.EnsureWorkspace(t.Context(), name); err == nil {
+		if _, _, err := w.EnsureWorkspace(t.Context(), name); err == nil {
 			t.Errorf("%s is taken", name)
 		}
 	}

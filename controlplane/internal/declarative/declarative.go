@@ -19,9 +19,10 @@ import (
 
 // Catalog is what the room needs of the catalog.
 type Catalog interface {
-	Replace(ctx context.Context, entities map[string][]schema.Object) (store.Position, error)
-	ReplaceStored(ctx context.Context, entities map[string][]schema.Object) (store.Position, error)
-	List(ctx context.Context, def *entity.Def, o catalog.ListOptions) (catalog.Page, error)
+	In(workspace string) catalog.API
+	Workspace(ctx context.Context, nameOrID string) (id, name string, err error)
+	EnsureWorkspace(ctx context.Context, name string) (id string, made bool, err error)
+	DeleteWorkspace(ctx context.Context, key catalog.Key, cascade bool) (catalog.Written, error)
 }
 
 // Options of a Service.
@@ -50,24 +51,43 @@ func New(o Options) *Service {
 	return s
 }
 
-// Load makes the configuration equal to a document, JSON or YAML whatever contentType
-// says, and returns the entities by kind and id. flatten asks for an error that lists
-// what is wrong entity by entity. A document that is refused is an *Error, and nothing
-// has changed.
-func (s *Service) Load(ctx context.Context, document []byte, _ string, flatten bool) (any, store.Position, error) {
+// defaultWorkspace is the workspace of documents that name none.
+const defaultWorkspace = "default"
+
+// Load makes the configuration of a workspace equal to a document, JSON or YAML whatever
+// contentType says, and returns the entities by kind and id. The workspace is that of the
+// name given, else the _workspace of the document, which is made when there is none, else
+// the default one; the others stay as they are. flatten asks for an error that lists what
+// is wrong entity by entity. A document that is refused is an *Error, and nothing has
+// changed.
+func (s *Service) Load(ctx context.Context, workspace string, document []byte, _ string, flatten bool) (any, store.Position, error) {
 	top, err := parse(document)
 	if err != nil {
 		return nil, store.Position{}, refuse(schema.Object{"error": "failed parsing declarative configuration: " + err.Error()})
 	}
 	f := s.flatten(top)
+	name := f.workspace(top, workspace)
 	if len(f.wrong) > 0 {
 		return nil, store.Position{}, refuse(f.wrong)
 	}
-	replace := s.o.Catalog.Replace
+	id, made, err := s.o.Catalog.EnsureWorkspace(ctx, name)
+	if v, ok := errors.AsType[*schema.Violation](err); ok {
+		return nil, store.Position{}, refuse(schema.Object{"_workspace": v.Fields["name"]})
+	}
+	if err != nil {
+		return nil, store.Position{}, fmt.Errorf("workspace %s: %w", name, err)
+	}
+	in := s.o.Catalog.In(id)
+	replace := in.Replace
 	if top["_transform"] == false {
-		replace = s.o.Catalog.ReplaceStored
+		replace = in.ReplaceStored
 	}
 	p, err := replace(ctx, f.entities())
+	if err != nil && made {
+		if _, undo := s.o.Catalog.DeleteWorkspace(ctx, catalog.Key{ID: id}, false); undo != nil {
+			err = errors.Join(err, fmt.Errorf("remove workspace %s again: %w", name, undo))
+		}
+	}
 	if refused, ok := errors.AsType[*catalog.ReplaceError](err); ok {
 		return nil, p, f.explain(refused, flatten)
 	}
@@ -79,7 +99,7 @@ func (s *Service) Load(ctx context.Context, document []byte, _ string, flatten b
 		if len(f.found[def.Kind()]) == 0 {
 			continue
 		}
-		list, err := s.all(ctx, def)
+		list, err := all(ctx, in, def)
 		if err != nil {
 			return nil, p, err
 		}
@@ -93,11 +113,28 @@ func (s *Service) Load(ctx context.Context, document []byte, _ string, flatten b
 	return result, p, nil
 }
 
+// workspace returns the name of the workspace that a document is for.
+func (f *flat) workspace(top schema.Object, asked string) string {
+	name, ok := top["_workspace"].(string)
+	switch {
+	case top["_workspace"] == nil || ok && name == "":
+		name = asked
+	case !ok:
+		f.wrong["_workspace"] = "expected a string"
+	case asked != "" && asked != name:
+		f.wrong["_workspace"] = "expected " + asked + ", the workspace that was asked for"
+	}
+	if name == "" {
+		return defaultWorkspace
+	}
+	return name
+}
+
 // all reads the entities of a kind.
-func (s *Service) all(ctx context.Context, def *entity.Def) ([]schema.Object, error) {
+func all(ctx context.Context, in catalog.API, def *entity.Def) ([]schema.Object, error) {
 	var out []schema.Object
 	for offset := ""; ; {
-		page, err := s.o.Catalog.List(ctx, def, catalog.ListOptions{Size: catalog.MaxPageSize, Offset: offset})
+		page, err := in.List(ctx, def, catalog.ListOptions{Size: catalog.MaxPageSize, Offset: offset})
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", def.Kind(), err)
 		}
@@ -111,12 +148,31 @@ func (s *Service) all(ctx context.Context, def *entity.Def) ([]schema.Object, er
 // Versions of the format that are read; the last is written.
 var versions = []string{"1.1", "2.1", "3.0"}
 
-// Export returns the configuration as a YAML document, which Load reads.
-func (s *Service) Export(ctx context.Context) (string, error) {
+// Export returns the configuration of a workspace, "" for the default one, as a YAML
+// document, which Load reads. What belongs to all workspaces is in that of the default one.
+func (s *Service) Export(ctx context.Context, workspace string) (string, error) {
+	if workspace == "" {
+		workspace = defaultWorkspace
+	}
+	id, name, err := s.o.Catalog.Workspace(ctx, workspace)
+	if err != nil {
+		return "", fmt.Errorf("workspace %s: %w", workspace, err)
+	}
+	in := s.o.Catalog.In(id)
 	var document strings.Builder
 	_, _ = fmt.Fprintf(&document, "_format_version: '%s'\n_transform: false\n", versions[len(versions)-1])
+	if name != defaultWorkspace {
+		text, err := writeYAML("_workspace", name)
+		if err != nil {
+			return "", fmt.Errorf("write the workspace: %w", err)
+		}
+		document.WriteString(text)
+	}
 	for _, def := range s.kinds {
-		list, err := s.all(ctx, def)
+		if name != defaultWorkspace && !def.Schema.Workspaceable {
+			continue
+		}
+		list, err := all(ctx, in, def)
 		if err != nil {
 			return "", err
 		}

@@ -44,7 +44,7 @@ func newWorld(t testing.TB) *world {
 
 func (w *world) load(text string) (schema.Object, error) {
 	w.t.Helper()
-	result, _, err := w.Load(w.t.Context(), []byte(text), "", false)
+	result, _, err := w.Load(w.t.Context(), "", []byte(text), "", false)
 	o, _ := result.(schema.Object)
 	return o, err
 }
@@ -106,7 +106,7 @@ func TestExportIsWhatWasImported(t *testing.T) {
 	if _, err := w.load(nested + "\nbasicauth_credentials: [{username: b, password: p, consumer: u}]\n"); err != nil {
 		t.Fatal(err)
 	}
-	text, err := w.Export(t.Context())
+	text, err := w.Export(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestExportIsWhatWasImported(t *testing.T) {
 	if p, err := other.store.Position(); err != nil || p.Root != before.Root {
 		t.Errorf("another store has another root: %v", err)
 	}
-	if again, err := w.Export(t.Context()); err != nil || again != text {
+	if again, err := w.Export(t.Context(), ""); err != nil || again != text {
 		t.Errorf("a second export differs: %v", err)
 	}
 }
@@ -207,7 +207,7 @@ func TestRefusals(t *testing.T) {
 
 func TestFlattenedErrors(t *testing.T) {
 	w := newWorld(t)
-	_, _, err := w.Load(t.Context(), []byte(`{"_format_version":"3.0","services":[{"name":"x","tags":["t"],"routes":[{"name":"r","paths":["bad"]}]}],
+	_, _, err := w.Load(t.Context(), "", []byte(`{"_format_version":"3.0","services":[{"name":"x","tags":["t"],"routes":[{"name":"r","paths":["bad"]}]}],
 		"consumers":[{"username":"u","keyauth_credentials":[{"key":1}]}]}`), "", true)
 	refused, ok := errors.AsType[*declarative.Error](err)
 	if !ok {
@@ -247,7 +247,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	w := newWorld(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		_, _, err := w.Load(t.Context(), []byte(text), "", true)
+		_, _, err := w.Load(t.Context(), "", []byte(text), "", true)
 		if _, ok := errors.AsType[*declarative.Error](err); err != nil && !ok {
 			t.Errorf("error %v is no refusal", err)
 		}

@@ -33,7 +33,8 @@ type flat struct {
 	untold  bool          // it does not say whether it was transformed
 	found   map[string][]declared
 	order   int
-	wrong   schema.Object // what is wrong with the document itself
+	wrong   schema.Object   // what is wrong with the document itself
+	members map[string]bool // memberships that were taken
 }
 
 func (s *Service) flatten(top schema.Object) *flat {
@@ -113,9 +114,14 @@ func (f *flat) take(def *entity.Def, v any, at place, above *parent) {
 	own := schema.Object{}
 	children := map[*entity.Def][]any{}
 	var order []*entity.Def
+	var members []nestedMembers
 	for _, name := range sorted(given) {
 		v := given[name]
 		if name == "_comment" || name == "_ignore" {
+			continue
+		}
+		if nested, ok := membership(def, name); ok && f.s.names[kindMembers] != nil {
+			members = append(members, nested)
 			continue
 		}
 		if child := f.child(def, name, v); child != nil {
@@ -143,6 +149,9 @@ func (f *flat) take(def *entity.Def, v any, at place, above *parent) {
 				f.take(child, e, append(slices.Clone(at), child.Kind(), i), p)
 			}
 		}
+	}
+	for _, nested := range members {
+		f.takeMembers(nested, given[nested.key], f.reference(def, own), append(slices.Clone(at), nested.key))
 	}
 	f.order++
 	f.found[def.Kind()] = append(f.found[def.Kind()], declared{own, shown, at, f.order})

@@ -162,12 +162,12 @@ func scalar(n *yaml.Node) (any, error) {
 	}
 }
 
-// writeYAML writes a list below its kind.
-func writeYAML(kind string, list []schema.Object) (string, error) {
+// writeYAML writes a value below its key.
+func writeYAML(key string, value any) (string, error) {
 	var b bytes.Buffer
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	if err := e.Encode(map[string]any{kind: list}); err != nil {
+	if err := e.Encode(map[string]any{key: value}); err != nil {
 		return "", err
 	}
 	return b.String(), e.Close()

@@ -59,7 +59,7 @@ func TestPasswordsInDocuments(t *testing.T) {
 			if _, err := w.load(document); err != nil {
 				t.Fatal(err)
 			}
-			exported, err := w.Export(t.Context())
+			exported, err := w.Export(t.Context(), "")
 			if err != nil || !strings.Contains(exported, better) {
 				t.Fatalf("exported %s: %v", exported, err)
 			}
