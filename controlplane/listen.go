@@ -128,6 +128,14 @@ func loadable(registry *plugins.Registry, functions *lua.Pool) func(schema.Objec
 		if p == nil || !ok {
 			return nil
 		}
+		sealed := false
+		p.Schema.ReplaceReferences(schema.Object{"config": config}, func(reference string) string {
+			sealed = true
+			return reference
+		})
+		if sealed {
+			return nil // only nodes know what it will be
+		}
 		raw, err := schema.EncodeJSON(config)
 		if err != nil {
 			return err

@@ -25,6 +25,7 @@ import (
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
 	"github.com/sluice-gateway/sluice/dataplane/internal/server"
 	"github.com/sluice-gateway/sluice/dataplane/internal/status"
+	"github.com/sluice-gateway/sluice/dataplane/internal/vault"
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/lifecycle"
 	"github.com/sluice-gateway/sluice/shared/nodeid"
@@ -59,6 +60,7 @@ type DataPlane struct {
 	registry *plugins.Registry
 	host     *pluginhost.Host
 	plans    *plan.Builder
+	vaults   *vault.Vaults
 	proxy    *proxy.Proxy
 	server   *server.Server
 	client   *controlclient.Client
@@ -136,6 +138,9 @@ func (d *DataPlane) open() error {
 // openPlans makes the builder and what outlives plans.
 func (d *DataPlane) openPlans(registry *plugins.Registry) (*balancer.Balancer, error) {
 	kinds := entity.NewKinds(entity.Options{Flavor: entity.Flavor(d.s.String("router_flavor")), Plugins: registry.Schema, Extra: registry.Entities()})
+	d.vaults = vault.New(vault.Options{
+		EnvPrefix: d.s.String("vault_env_prefix"), FilePath: d.s.Path("vault_file_path"), Logger: d.log.Named("vault"),
+	})
 	functions, err := d.functions()
 	if err != nil {
 		return nil, err
@@ -160,7 +165,7 @@ func (d *DataPlane) openPlans(registry *plugins.Registry) (*balancer.Balancer, e
 	}
 	d.plans = plan.New(plan.Options{
 		Flavor: entity.Flavor(d.s.String("router_flavor")),
-		Kinds:  kinds, Plugin: findPlugin(registry), Host: host, Balancer: names, TrustedRoots: roots, Logger: d.log.Named("plan"),
+		Kinds:  kinds, Plugin: findPlugin(registry), Host: host, Balancer: names, TrustedRoots: roots, Secrets: d.vaults, Logger: d.log.Named("plan"),
 	})
 	return names, nil
 }
@@ -182,6 +187,7 @@ func (d *DataPlane) Run(ctx context.Context) error {
 	// What the disk has serves before anything else is tried.
 	d.client.Restore(ctx)
 	group := lifecycle.Group{StopTimeout: d.o.StopTimeout, Logger: d.log}
+	group.Add(lifecycle.Func("vaults", d.watchSecrets))       //nolint:contextcheck // actors end by Interrupt, in their order
 	group.Add(lifecycle.Func("control client", d.client.Run)) //nolint:contextcheck // actors end by Interrupt, in their order
 	for _, l := range d.statusOn {
 		server := &http.Server{Handler: d.status, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"context"
 	"net/netip"
 
 	"github.com/sluice-gateway/sluice/shared/lua"
@@ -28,10 +29,20 @@ func (d *DataPlane) functions() (*lua.Pool, error) {
 			}
 			return false
 		},
+		Vault: d.vaults.Get,
 		Settings: map[string]string{
 			"role": d.s.String("role"), "database": d.s.String("database"), "prefix": d.s.Path("prefix"), "router_flavor": d.s.String("router_flavor"),
 			"untrusted_lua": d.s.String("untrusted_lua"), "log_level": d.s.String("log_level"),
 		},
 		Logger: d.log.Named("plugin.lua"),
+	})
+}
+
+// watchSecrets builds again what refers to secrets that change.
+func (d *DataPlane) watchSecrets(ctx context.Context) error {
+	return d.vaults.Run(ctx, func(ctx context.Context, references map[string]bool) {
+		if err := d.plans.Refresh(ctx, references); err != nil {
+			d.log.Error("secrets changed, but the configuration does not work with them", "error", err)
+		}
 	})
 }

@@ -75,12 +75,6 @@ func KeyMatches(c *x509.Certificate, key crypto.Signer) bool {
 	return err == nil && bytes.Equal(a, b)
 }
 
-// IsReference tells whether a string is a reference to a vault, which stands for a
-// value that only a data plane can see.
-func IsReference(s string) bool {
-	return strings.HasPrefix(s, "{vault://") && strings.HasSuffix(s, "}") && len(s) > len("{vault://}")
-}
-
 func checkCertificate(s string) error {
 	if _, err := ParseCertificates(s); err != nil {
 		return fmt.Errorf("invalid certificate: %w", err)

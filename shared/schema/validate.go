@@ -22,7 +22,7 @@ func (f *field) process(v any, c *context) (out, why any) {
 			return nil, typeMessage(String)
 		}
 		if f.Referenceable && IsReference(s) {
-			return s, nil
+			return s, checkReference(s)
 		}
 		return s, f.text(s)
 	case Integer, Number:

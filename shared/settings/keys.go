@@ -64,6 +64,10 @@ var keys = []Key{
 	{Name: "untrusted_lua_max_instructions", Kind: Int, Default: "20000000", Planes: DataPlane, Max: 1 << 40, Own: true, Description: "Instructions that one run of a function may take; it is stopped then."},
 	{Name: "untrusted_lua_max_memory", Kind: Size, Default: "64m", Planes: DataPlane, Own: true, Description: "Memory that functions may hold on each processor's machine; who asks for more is stopped."},
 
+	// Secrets.
+	{Name: "vault_env_prefix", Kind: String, Planes: DataPlane, Description: "What is put before the names of environment variables in {vault://env/...}."},
+	{Name: "vault_file_path", Kind: Path, Default: "/run/secrets", Planes: DataPlane, Own: true, Description: "Folder of the secrets in {vault://file/...}."},
+
 	// The link between the planes.
 	{Name: "cluster_control_plane", Kind: Address, Default: "127.0.0.1:8005", Planes: DataPlane, Description: "Where the control plane's cluster_listen is reached."},
 	{Name: "cluster_mtls", Kind: String, Default: "shared", Planes: BothPlanes, OneOf: []string{"shared", "pki"}, Description: "How the planes trust each other: one certificate for all, or a common authority."},

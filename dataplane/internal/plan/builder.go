@@ -39,6 +39,8 @@ type Options struct {
 	Balancer *balancer.Balancer
 	// TrustedRoots verify upstreams; nil means the system's.
 	TrustedRoots *x509.CertPool
+	// Secrets finds what entities refer to; nil leaves references as they are.
+	Secrets Secrets
 	// VerifyUpstreams is what a service without tls_verify does.
 	VerifyUpstreams bool
 	// Logger; nil logs nothing.
@@ -51,6 +53,8 @@ type Builder struct {
 	log     hclog.Logger
 	shapes  map[string]*shape
 	current atomic.Pointer[Plan]
+	// mu is held by one build at a time.
+	mu sync.Mutex
 }
 
 var _ config.Applier = (*Builder)(nil)
@@ -83,13 +87,21 @@ func (b *Builder) empty() *Plan {
 
 // Apply follows config.Applier: it builds the next plan and swaps it in.
 func (b *Builder) Apply(ctx context.Context, u config.Update) ([]config.EntityError, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.apply(ctx, u)
+}
+
+func (b *Builder) apply(ctx context.Context, u config.Update) ([]config.EntityError, error) {
 	old := b.Current()
 	n := &building{b: b, old: old, from: old, whole: u.Whole, changes: map[string]map[string]any{}, spaces: map[string]map[string]string{}}
 	if u.Whole {
 		n.from = b.empty()
 	}
+	u.Changes = n.openVaults(u.Changes)
 	readable := n.decode(ctx, u.Changes)
 	if err := ctx.Err(); err != nil {
+		n.closeVaults()
 		return nil, err
 	}
 	if !readable {
@@ -101,6 +113,7 @@ func (b *Builder) Apply(ctx context.Context, u config.Update) ([]config.EntityEr
 	}
 	b.current.Store(p)
 	n.drop(p)
+	n.keepSecrets(p)
 	return nil, nil
 }
 
@@ -113,7 +126,9 @@ type building struct {
 	// not in the default one.
 	changes map[string]map[string]any
 	spaces  map[string]map[string]string
-	errs    []config.EntityError
+	// sealed are the entities of changes that refer to secrets.
+	sealed map[string]*sealed
+	errs   []config.EntityError
 	// made are the instances and upstreams that only the new plan has.
 	made      []*Instance
 	upstreams []*balancer.Upstream
@@ -122,6 +137,7 @@ type building struct {
 // refuse lets go of what was made, and returns the reasons in an order that stays.
 func (n *building) refuse() ([]config.EntityError, error) {
 	n.undo()
+	n.closeVaults()
 	slices.SortFunc(n.errs, func(a, b config.EntityError) int {
 		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID), strings.Compare(a.Field, b.Field), strings.Compare(a.Message, b.Message))
 	})
@@ -133,6 +149,7 @@ func (n *building) refuse() ([]config.EntityError, error) {
 func (n *building) decode(ctx context.Context, changes []config.Change) (readable bool) {
 	values := make([]any, len(changes))
 	spaces := make([]string, len(changes))
+	opened := make([]*sealed, len(changes))
 	errs := make([]error, len(changes))
 	workers := min(runtime.GOMAXPROCS(0), len(changes)/256+1)
 	var next atomic.Int64
@@ -146,7 +163,9 @@ func (n *building) decode(ctx context.Context, changes []config.Change) (readabl
 				}
 				for i := from; i < min(from+256, len(changes)); i++ {
 					if s := n.b.shapes[changes[i].Kind]; s != nil && changes[i].Op == config.Put {
-						values[i], spaces[i], errs[i] = s.decode(changes[i].Body)
+						var body []byte
+						body, opened[i] = n.open(s.def, &changes[i])
+						values[i], spaces[i], errs[i] = s.decode(body)
 					}
 				}
 			}
@@ -170,6 +189,12 @@ func (n *building) decode(ctx context.Context, changes []config.Change) (readabl
 			n.changes[c.Kind] = map[string]any{}
 		}
 		n.changes[c.Kind][c.ID] = values[i]
+		if opened[i] != nil {
+			if n.sealed == nil {
+				n.sealed = map[string]*sealed{}
+			}
+			n.sealed[c.Kind+"/"+c.ID] = opened[i]
+		}
 		if spaces[i] != "" {
 			if n.spaces[c.Kind] == nil {
 				n.spaces[c.Kind] = map[string]string{}
@@ -194,6 +219,7 @@ func (n *building) build(u config.Update) *Plan {
 		}
 		p.tables[kind] = t
 	}
+	p.sealed = n.allSealed()
 	if n.changes["snis"] != nil || n.changes["certificates"] != nil {
 		var errs []config.EntityError
 		p.certificates, errs = buildCertificates(&p)
@@ -282,6 +308,9 @@ func (n *building) instance(e *entity.Plugin, space string) *Instance {
 		config = []byte("{}")
 	}
 	phases, env, err := n.b.options.Host.Build(plugin, scope, config)
+	if s := n.sealed["plugins/"+e.ID]; err != nil && s != nil && len(s.missing) > 0 {
+		phases, env, err = n.b.options.Host.Build(withoutSecrets(plugin, s.missing), scope, config)
+	}
 	if err != nil {
 		if v, ok := errors.AsType[*schema.Violation](err); ok {
 			for _, reason := range v.Reasons() {

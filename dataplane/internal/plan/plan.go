@@ -38,6 +38,7 @@ type Plan struct {
 	routes       cow.Map[*Route]
 	services     cow.Map[*Service]
 	upstreams    cow.Map[*balancer.Upstream] // by name
+	sealed       map[string]*sealed          // by kind/id
 	certificates *certificates
 	instances    cow.Map[*Instance] // by plugin id
 	scopes       []*scopes          // in running order, of the default workspace
