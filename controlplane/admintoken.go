@@ -113,7 +113,11 @@ func inStore(ctx context.Context, s *settings.Settings, c tokenWords, out io.Wri
 	} else if err := os.MkdirAll(s.Path("prefix"), 0o750); err != nil {
 		return err
 	}
-	opened, err := bolt.Open(ctx, bolt.Options{Path: path})
+	options, err := storeOptions(s)
+	if err != nil {
+		return err
+	}
+	opened, err := bolt.Open(ctx, options)
 	if err != nil {
 		return err
 	}

@@ -11,13 +11,27 @@ import (
 	"github.com/sluice-gateway/sluice/shared/settings"
 )
 
+// storeOptions say where the store is, and with which keys.
+func storeOptions(s *settings.Settings) (o bolt.Options, err error) {
+	o.Path = filepath.Join(s.Path("prefix"), StoreFile)
+	if o.Key, err = s.AESKey("store_encryption_key"); err != nil {
+		return o, err
+	}
+	o.PreviousKey, err = s.AESKey("store_encryption_key_previous")
+	return o, err
+}
+
 // Backup copies the store of a control plane that does not run into a new file.
 func Backup(ctx context.Context, s *settings.Settings, file string) (err error) {
 	from := filepath.Join(s.Path("prefix"), StoreFile)
 	if _, err := os.Stat(from); err != nil {
 		return fmt.Errorf("backup: %w", err) // Open would make a store
 	}
-	opened, err := bolt.Open(ctx, bolt.Options{Path: from})
+	options, err := storeOptions(s)
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	opened, err := bolt.Open(ctx, options)
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
@@ -45,6 +59,10 @@ func Restore(ctx context.Context, s *settings.Settings, file string) error {
 		return fmt.Errorf("restore: %w", err)
 	}
 	defer func() { _ = in.Close() }()
-	_, err = bolt.Restore(ctx, in, filepath.Join(prefix, StoreFile))
+	options, err := storeOptions(s)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	_, err = bolt.Restore(ctx, in, options)
 	return err
 }

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -122,7 +121,12 @@ func (c *ControlPlane) open(ctx context.Context) error {
 	if c.id, err = nodeid.Load(prefix, c.s.String("node_id")); err != nil {
 		return err
 	}
-	c.store, err = bolt.Open(ctx, bolt.Options{Path: filepath.Join(prefix, StoreFile), Logger: c.log.Named("store")})
+	storeOptions, err := storeOptions(c.s)
+	if err != nil {
+		return err
+	}
+	storeOptions.Logger = c.log.Named("store")
+	c.store, err = bolt.Open(ctx, storeOptions)
 	if err != nil {
 		return err
 	}

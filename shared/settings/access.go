@@ -59,6 +59,15 @@ func (s *Settings) PEM(name string) ([]byte, error) {
 	return readPEM(name, text)
 }
 
+// AESKey reads an AESKey, nil when it is unset.
+func (s *Settings) AESKey(name string) ([]byte, error) {
+	text := get[string](s, name, AESKey)
+	if text == "" {
+		return nil, nil
+	}
+	return readAESKey(name, text)
+}
+
 // PEMs reads the texts of PEMs. The entry "system" of lua_ssl_trusted_certificate
 // is left out: ask HasSystem.
 func (s *Settings) PEMs(name string) ([][]byte, error) {

@@ -55,6 +55,9 @@ const (
 	Log
 	// PEM is a path, the PEM text itself, or the PEM text in base64.
 	PEM
+	// AESKey is 32 bytes: as 64 hex digits, in base64, or as a file that holds either, or
+	// the bytes themselves.
+	AESKey
 	// PEMs is a List of PEM; PEM text may hold several blocks of its own.
 	PEMs
 )

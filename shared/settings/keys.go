@@ -27,6 +27,8 @@ var keys = []Key{
 	{Name: "database", Kind: String, Default: "postgres", Planes: ControlPlane, OneOf: []string{"postgres", "off"}, Description: "The kind of database that GET / reports; the store is always the control plane's own, and off makes the Admin API read-only but for /config."},
 	{Name: "database", Kind: String, Default: "off", Planes: DataPlane, OneOf: []string{"off", "postgres"}, Description: "Accepted for Kong's files; a data plane has no database."},
 	{Name: "router_flavor", Kind: String, Default: "traditional_compatible", Planes: BothPlanes, OneOf: flavors, Description: "How routes are written and matched; the same on both planes."},
+	{Name: "store_encryption_key", Kind: AESKey, Planes: ControlPlane, Secret: true, Own: true, Description: "Key of 32 bytes, or a file with it, that the store is encrypted with; unset leaves it in clear."},
+	{Name: "store_encryption_key_previous", Kind: AESKey, Planes: ControlPlane, Secret: true, Own: true, Description: "Key that the store has been encrypted with so far: it is written again with store_encryption_key at the start."},
 	{Name: "declarative_config", Kind: Path, Planes: ControlPlane, Description: "File in the declarative format that becomes the configuration at start."},
 
 	// Listeners.
@@ -76,6 +78,7 @@ var keys = []Key{
 	{Name: "cluster_cert_key", Kind: PEM, Planes: BothPlanes, Secret: true, Description: "Key of cluster_cert."},
 	{Name: "cluster_ca_cert", Kind: PEM, Planes: BothPlanes, Description: "Authority of the other side's certificate with cluster_mtls=pki."},
 	{Name: "cluster_server_name", Kind: String, Planes: DataPlane, Description: "Name expected in the control plane's certificate with cluster_mtls=pki; the host of cluster_control_plane when unset."},
+	{Name: "cache_encryption_key", Kind: AESKey, Planes: DataPlane, Secret: true, Own: true, Description: "Key of 32 bytes, or a file with it, that the configuration on disk is encrypted with; unset leaves it in clear."},
 	{Name: "cluster_dp_labels", Kind: Labels, Planes: DataPlane, Description: "Labels that the control plane shows for this node, as key:value."},
 	{Name: "cluster_data_plane_purge_delay", Kind: Duration, Default: "1209600", Planes: ControlPlane, Description: "How long a node that went away stays listed."},
 	{Name: "node_id", Kind: String, Planes: BothPlanes, Description: "The node's UUID; made once and kept in the prefix when unset."},

@@ -56,7 +56,7 @@ func parse(k *Key, text string) (any, error) {
 		return filepath.Abs(text)
 	case Log:
 		return parseLog(text)
-	case PEM:
+	case PEM, AESKey:
 		return text, nil
 	case PEMs:
 		return split(text), nil // PEM text and paths with commas do not mix; the text has none

@@ -9,6 +9,8 @@ var (
 	ErrDamaged = errors.New("store is damaged")
 	// ErrInUse means that another process has the store open.
 	ErrInUse = errors.New("store is in use by another process")
+	// ErrKey means that the store is encrypted with another key than those given.
+	ErrKey = errors.New("store can't be decrypted")
 	// ErrNewer means that a newer version of the product wrote the store.
 	ErrNewer = errors.New("store was written by a newer version")
 )

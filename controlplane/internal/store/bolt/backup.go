@@ -58,8 +58,10 @@ func (s *Store) RaiseGeneration() (store.Position, error) {
 
 // Restore puts a backup in the place of the file at path, if any, with its generation
 // raised above that of both, so that nodes take its configuration. The store must not
-// be open. A damaged backup changes nothing.
-func Restore(ctx context.Context, backup io.Reader, path string) (store.Position, error) {
+// be open. A damaged backup, or one with another key than those of the options, changes
+// nothing.
+func Restore(ctx context.Context, backup io.Reader, o Options) (store.Position, error) {
+	path := o.Path
 	fail := func(err error) (store.Position, error) {
 		return store.Position{}, fmt.Errorf("restore store %s: %w", path, err)
 	}
@@ -68,7 +70,11 @@ func Restore(ctx context.Context, backup io.Reader, path string) (store.Position
 		return fail(err)
 	}
 	defer func() { _ = os.Remove(temporary) }() // gone when all went well
-	s, err := open(ctx, mustComplete(Options{Path: temporary}))
+	o.Path = temporary
+	if err := o.complete(); err != nil {
+		return fail(err)
+	}
+	s, err := open(ctx, o)
 	if err != nil {
 		return fail(err)
 	}
@@ -93,11 +99,6 @@ func Restore(ctx context.Context, backup io.Reader, path string) (store.Position
 		return fail(err)
 	}
 	return p, nil
-}
-
-func mustComplete(o Options) Options {
-	_ = o.complete() // there is a path
-	return o
 }
 
 func copyInto(from io.Reader, path string) error {

@@ -19,6 +19,11 @@ import (
 type Options struct {
 	// Path of the file. Required; its folder must exist.
 	Path string
+	// Key of 32 bytes that the file is encrypted with; nil means that it is not. A file that
+	// has another key, or none, is written again when it is opened.
+	Key []byte
+	// PreviousKey opens a file that does not have Key yet.
+	PreviousKey []byte
 	// LogRevisions bounds the change log by number; 0 means 10,000.
 	LogRevisions uint64
 	// LogBytes bounds the change log by size; 0 means 256 MiB.
@@ -39,6 +44,11 @@ const (
 func (o *Options) complete() error {
 	if o.Path == "" {
 		return errors.New("open store: no path is given")
+	}
+	for name, key := range map[string][]byte{"key": o.Key, "previous key": o.PreviousKey} {
+		if key != nil && len(key) != keyBytes {
+			return fmt.Errorf("open store: the %s has %d bytes, want %d", name, len(key), keyBytes)
+		}
 	}
 	if o.LogRevisions == 0 {
 		o.LogRevisions = defaultLogRevisions
@@ -61,6 +71,7 @@ type Store struct {
 	db      *bbolt.DB
 	file    *os.File // the file of db
 	lineage string
+	sealer  *sealer // nil when the file is not encrypted
 	notify  notifier
 
 	// head is the newest committed one.
@@ -88,11 +99,11 @@ func (s *Store) View(fn func(store.Tx) error) error {
 		return closedError(err)
 	}
 	defer func() { _ = b.Rollback() }()
-	t, err := newTx(b, s.lineage)
+	t, err := newTx(b, s.lineage, s.sealer)
 	if err != nil {
 		return err
 	}
-	return fn(t)
+	return t.outcome(fn(t))
 }
 
 func closedError(err error) error {

@@ -9,6 +9,7 @@
 //	  version                  layout version, uint32
 //	  lineage                  random UUID, made when the store was created
 //	  head                     position of the newest revision, extent of the log
+//	  cipher                   the data key of an encrypted file, see seal.go
 //	entity/<kind>              streamed entities; the bucket's sequence is their number
 //	  <id>                     index entries of the entity, then its body as it came
 //	local/<kind>               the same for kinds that are not streamed

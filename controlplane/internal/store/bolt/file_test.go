@@ -170,7 +170,7 @@ func TestOpenRefusesOthers(t *testing.T) {
 	if _, err := bolt.Open(t.Context(), bolt.Options{Path: path}); !errors.Is(err, store.ErrInUse) {
 		t.Errorf("a store in use gave %v", err)
 	}
-	if _, err := bolt.Restore(t.Context(), bytes.NewReader(backup(t, s)), path); !errors.Is(err, store.ErrInUse) {
+	if _, err := bolt.Restore(t.Context(), bytes.NewReader(backup(t, s)), bolt.Options{Path: path}); !errors.Is(err, store.ErrInUse) {
 		t.Errorf("restoring over a store in use gave %v", err)
 	}
 	if err := s.Close(); err != nil {
@@ -290,10 +290,10 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	damaged := bytes.Clone(copied)
 	clear(damaged[len(damaged)/2:])
-	if _, err := bolt.Restore(t.Context(), bytes.NewReader(damaged), path); !errors.Is(err, store.ErrDamaged) {
+	if _, err := bolt.Restore(t.Context(), bytes.NewReader(damaged), bolt.Options{Path: path}); !errors.Is(err, store.ErrDamaged) {
 		t.Errorf("restoring a damaged backup gave %v", err)
 	}
-	got, err := bolt.Restore(t.Context(), bytes.NewReader(copied), path)
+	got, err := bolt.Restore(t.Context(), bytes.NewReader(copied), bolt.Options{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +315,7 @@ func TestBackupAndRestore(t *testing.T) {
 	if err := os.WriteFile(path, []byte("broken"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := bolt.Restore(t.Context(), bytes.NewReader(copied), path); err != nil {
+	if _, err := bolt.Restore(t.Context(), bytes.NewReader(copied), bolt.Options{Path: path}); err != nil {
 		t.Errorf("restoring over a damaged store: %v", err)
 	}
 	if left, _ := filepath.Glob(path + ".*"); len(left) > 0 {

@@ -17,7 +17,7 @@ const compactEvery = 64
 func (s *Store) appendLog(b *bbolt.Tx, next *head, set *store.ChangeSet) error {
 	log := b.Bucket(bucketLog)
 	log.FillPercent = 0.95 // revisions only grow
-	value := encodeChangeSet(set)
+	value := s.sealer.seal(bucketLog, nil, logKey(next.revision), encodeChangeSet(set))
 	if err := log.Put(logKey(next.revision), value); err != nil {
 		return fmt.Errorf("log revision %d: %w", next.revision, err)
 	}

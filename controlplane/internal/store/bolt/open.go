@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -64,11 +65,11 @@ func open(ctx context.Context, o Options) (*Store, error) {
 	case info.Size() == 0:
 		return nil, fmt.Errorf("%w: the file is empty", store.ErrDamaged)
 	}
-	tree, err := examine(ctx, o.Path)
+	sealed, tree, err := unseal(ctx, &o)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{o: o, tree: tree, commit: (*bbolt.Tx).Commit}
+	s := &Store{o: o, tree: tree, sealer: sealed, commit: (*bbolt.Tx).Commit}
 	s.db, err = bbolt.Open(o.Path, fileMode, &bbolt.Options{
 		Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true,
 		InitialMmapSize: mmapSize, NoStatistics: true,
@@ -89,6 +90,32 @@ func open(ctx context.Context, o Options) (*Store, error) {
 	o.Logger.Info("store is open", "path", o.Path, "lineage", p.Lineage, "generation", p.Generation,
 		"revision", p.Revision, "entities", s.tree.Count(), "duration_ms", time.Since(started).Milliseconds())
 	return s, nil
+}
+
+// unseal finds the file's key, reads all of it, and writes it again when it is to have
+// another key.
+func unseal(ctx context.Context, o *Options) (s *sealer, tree *roothash.Tree, err error) {
+	if err := inspect(o.Path, func(b *bbolt.Tx) (err error) {
+		s, err = sealerIn(b, o)
+		return err
+	}); err != nil {
+		return nil, nil, err
+	}
+	if tree, err = examine(ctx, o.Path, s); err != nil || s.opens(o.Key) {
+		return s, tree, err
+	}
+	if o.Key == nil && o.PreviousKey == nil {
+		return nil, nil, store.ErrKey // it can't be: without a key no sealer is opened
+	}
+	next, err := newSealer(o.Key)
+	if err != nil {
+		return nil, nil, err
+	}
+	o.Logger.Info("writing the store again under another key", "path", o.Path, "encrypted_before", s != nil, "encrypted", next != nil)
+	if err := recode(ctx, o, s, next); err != nil {
+		return nil, nil, fmt.Errorf("change the key: %w", err)
+	}
+	return next, tree, nil
 }
 
 // lockError tells what bbolt says of a file: what is neither the lock nor the operating
@@ -116,14 +143,25 @@ func (s *Store) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if !bytes.Equal(meta.Get(keyCipher), s.meta()) {
+			return store.ErrInUse // another process has changed the key in between
+		}
 		s.lineage = string(meta.Get(keyLineage))
 		s.head.Store(&h)
 		if !migrated && s.tree.Root() == h.root {
 			return nil
 		}
-		s.tree, err = verify(ctx, b) // it was changed since it was examined
+		s.tree, err = verify(ctx, b, s.sealer) // it was changed since it was examined
 		return err
 	})
+}
+
+// meta is what the file must have under meta/cipher.
+func (s *Store) meta() []byte {
+	if s.sealer == nil {
+		return nil
+	}
+	return s.sealer.meta
 }
 
 // create makes an empty store under another name first, so that a file under the right

@@ -35,6 +35,11 @@ type table struct {
 	// how many keys the changes add to it.
 	counted bool
 	added   int
+	// sealer of a table whose values are encrypted in the bucket, nil for others; failed
+	// gets the first value that can't be decrypted. Pending values are in clear.
+	top    []byte
+	sealer *sealer
+	failed *error
 }
 
 func newTable(parent *bbolt.Bucket, name string, counted bool) *table {
@@ -52,7 +57,19 @@ func (t *table) stored(key []byte) []byte {
 	if t.bucket == nil {
 		return nil
 	}
-	return t.bucket.Get(key)
+	return t.open(key, t.bucket.Get(key))
+}
+
+// open decrypts a value, nil when that fails.
+func (t *table) open(key, value []byte) []byte {
+	if t.sealer == nil || value == nil {
+		return value
+	}
+	out, err := t.sealer.open(t.top, t.name, key, value)
+	if err != nil && *t.failed == nil {
+		*t.failed = err
+	}
+	return out
 }
 
 // get returns the value of a key, nil when there is none.
@@ -116,7 +133,7 @@ func (t *table) each(after, prefix []byte, fn func(key, value []byte) bool) {
 	}
 	if len(t.pending) == 0 {
 		for ; key != nil && bytes.HasPrefix(key, prefix); key, value = cursor.Next() {
-			if !bytes.Equal(key, after) && !fn(key, value) {
+			if !bytes.Equal(key, after) && !fn(key, t.open(key, value)) {
 				return
 			}
 		}
@@ -125,7 +142,7 @@ func (t *table) each(after, prefix []byte, fn func(key, value []byte) bool) {
 	for _, k := range append(t.keys(from, prefix), "") {
 		last := k == ""
 		for ; key != nil && bytes.HasPrefix(key, prefix) && (last || string(key) < k); key, value = cursor.Next() {
-			if !bytes.Equal(key, after) && !fn(key, value) {
+			if !bytes.Equal(key, after) && !fn(key, t.open(key, value)) {
 				return
 			}
 		}
@@ -172,6 +189,9 @@ func (t *table) write(key, value []byte) error {
 			return fmt.Errorf("make bucket: %w", err)
 		}
 		t.bucket = b
+	}
+	if t.sealer != nil {
+		value = t.sealer.seal(t.top, t.name, key, value)
 	}
 	return t.bucket.Put(key, value)
 }

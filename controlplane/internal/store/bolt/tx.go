@@ -18,16 +18,28 @@ type tx struct {
 	head    head
 	tables  map[tableKey]*table
 	order   []*table // as they were made
+	sealer  *sealer
+	// unsealed is the first value that could not be decrypted: what fn saw is not what
+	// is there.
+	unsealed error
 }
 
 type tableKey struct{ top, name string }
 
-func newTx(b *bbolt.Tx, lineage string) (*tx, error) {
+// outcome is the error of a function that read the transaction.
+func (t *tx) outcome(err error) error {
+	if t.unsealed != nil {
+		return t.unsealed
+	}
+	return err
+}
+
+func newTx(b *bbolt.Tx, lineage string, s *sealer) (*tx, error) {
 	h, err := decodeHead(b.Bucket(bucketMeta).Get(keyHead))
 	if err != nil {
 		return nil, err
 	}
-	return &tx{b: b, lineage: lineage, head: h}, nil
+	return &tx{b: b, lineage: lineage, head: h, sealer: s}, nil
 }
 
 func (t *tx) table(top []byte, name string) *table {
@@ -36,6 +48,9 @@ func (t *tx) table(top []byte, name string) *table {
 		return known
 	}
 	made := newTable(t.b.Bucket(top), name, key.top == string(bucketEntity) || key.top == string(bucketLocal))
+	if t.sealer != nil && isSealed(top) {
+		made.top, made.sealer, made.failed = top, t.sealer, &t.unsealed
+	}
 	if t.tables == nil {
 		t.tables = make(map[tableKey]*table, 4)
 	}
@@ -73,7 +88,7 @@ func (t *tx) Lookup(index, key string) (string, error) {
 	if index == "" || key == "" {
 		return "", store.ErrNotFound
 	}
-	id := t.table(bucketUnique, index).get(key)
+	id := t.table(bucketUnique, index).get(t.sealer.indexKey(index, key))
 	if id == nil {
 		return "", store.ErrNotFound
 	}
@@ -118,10 +133,11 @@ func (t *tx) Scan(index, key, after string, limit int, fn func(id string) bool) 
 	if index == "" || limit <= 0 {
 		return nil
 	}
-	prefix := []byte(multiKey(key, ""))
+	under := t.sealer.indexKey(index, key)
+	prefix := []byte(multiKey(under, ""))
 	start := prefix
 	if after != "" {
-		start = []byte(multiKey(key, after))
+		start = []byte(multiKey(under, after))
 	}
 	t.table(bucketMulti, index).each(start, prefix, func(k, _ []byte) bool {
 		limit--
@@ -151,6 +167,10 @@ func (t *tx) ChangeSets(after uint64, fn func(*store.ChangeSet) bool) error {
 	for k, v := cursor.Seek(logKey(want)); k != nil; k, v = cursor.Next() {
 		if !bytes.Equal(k, logKey(want)) {
 			return fmt.Errorf("change log has no revision %d: %w", want, store.ErrDamaged)
+		}
+		v, err := t.sealer.open(bucketLog, nil, k, v)
+		if err != nil {
+			return err
 		}
 		set, err := decodeChangeSet(t.lineage, v)
 		if err != nil {

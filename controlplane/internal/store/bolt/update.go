@@ -112,11 +112,14 @@ func (s *Store) runOne(b *bbolt.Tx, r *request, next *head, tree *roothash.Tree)
 	if r.err = r.ctx.Err(); r.err != nil {
 		return false, nil
 	}
-	w := &writeTx{&tx{b: b, lineage: s.lineage, head: *next}}
+	w := &writeTx{&tx{b: b, lineage: s.lineage, head: *next, sealer: s.sealer}}
 	func() {
 		defer func() { r.panicked = recover() }()
 		r.err = r.fn(w)
 	}()
+	if w.unsealed != nil && r.panicked == nil {
+		r.err = w.unsealed
+	}
 	if r.err != nil || r.panicked != nil {
 		return false, nil
 	}
@@ -130,6 +133,9 @@ func (s *Store) runOne(b *bbolt.Tx, r *request, next *head, tree *roothash.Tree)
 	}
 	if err := w.apply(); err != nil {
 		return true, err
+	}
+	if w.unsealed != nil {
+		return true, w.unsealed
 	}
 	if len(changes) == 0 {
 		return true, nil

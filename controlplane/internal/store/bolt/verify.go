@@ -16,37 +16,46 @@ import (
 
 // examine reads the whole file without changing it, and returns the tree over its
 // entities. bbolt trusts its pages: opening a torn file for writing ends the process.
-func examine(ctx context.Context, path string) (tree *roothash.Tree, err error) {
+func examine(ctx context.Context, path string, s *sealer) (tree *roothash.Tree, err error) {
+	err = inspect(path, func(b *bbolt.Tx) error {
+		tree, err = verify(ctx, b, s)
+		return err
+	})
+	return tree, err
+}
+
+// inspect calls fn with a file that is open for reading.
+func inspect(path string, fn func(b *bbolt.Tx) error) (err error) {
 	// A page that the file no longer has, or that the disk can't read, is a fault.
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if why := recover(); why != nil {
-			tree, err = nil, fmt.Errorf("%w: %v", store.ErrDamaged, why)
+			err = fmt.Errorf("%w: %v", store.ErrDamaged, why)
 		}
 	}()
 	db, err := bbolt.Open(path, fileMode, &bbolt.Options{ReadOnly: true, Timeout: lockTimeout, NoStatistics: true})
 	if err != nil {
-		return nil, lockError(err)
+		return lockError(err)
 	}
 	defer func() { _ = db.Close() }()
 	b, err := db.Begin(false)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = b.Rollback() }()
 	info, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if info.Size() < b.Size() {
-		return nil, fmt.Errorf("%w: the file has %d bytes of %d", store.ErrDamaged, info.Size(), b.Size())
+		return fmt.Errorf("%w: the file has %d bytes of %d", store.ErrDamaged, info.Size(), b.Size())
 	}
-	return verify(ctx, b)
+	return fn(b)
 }
 
 // verify reads everything, checks the change sets' checksums and compares the root over
 // the bodies with the stored one.
-func verify(ctx context.Context, b *bbolt.Tx) (*roothash.Tree, error) {
+func verify(ctx context.Context, b *bbolt.Tx, s *sealer) (*roothash.Tree, error) {
 	damaged := func(format string, arguments ...any) error {
 		return fmt.Errorf("%w: "+format, append([]any{store.ErrDamaged}, arguments...)...)
 	}
@@ -69,6 +78,11 @@ func verify(ctx context.Context, b *bbolt.Tx) (*roothash.Tree, error) {
 	}
 	tree := roothash.New()
 	err = eachBucket(ctx, b, func(top, name, key, value []byte) error {
+		if isSealed(top) {
+			if value, err = s.open(top, name, key, value); err != nil {
+				return err
+			}
+		}
 		switch {
 		case bytes.Equal(top, bucketLog):
 			if _, err := checkChangeSet(value); err != nil {
@@ -144,7 +158,7 @@ func (s *Store) Check(ctx context.Context) error {
 		return closedError(err)
 	}
 	defer func() { _ = b.Rollback() }()
-	if _, err := verify(ctx, b); err != nil {
+	if _, err := verify(ctx, b, s.sealer); err != nil {
 		return err
 	}
 	h, err := decodeHead(b.Bucket(bucketMeta).Get(keyHead))
@@ -164,12 +178,16 @@ func (s *Store) Check(ctx context.Context) error {
 			logged++
 			logBytes += uint64(len(value))
 		case "entity", "local":
+			value, err := s.sealer.open(top, name, key, value)
+			if err != nil {
+				return err
+			}
 			_, indexes, err := decodeEntity(value)
 			if err != nil {
 				return err
 			}
 			expected += len(indexes)
-			return checkIndexes(b, string(name), string(key), indexes)
+			return checkIndexes(b, s.sealer, string(name), string(key), indexes)
 		}
 		return nil
 	})
@@ -185,12 +203,13 @@ func (s *Store) Check(ctx context.Context) error {
 	return nil
 }
 
-func checkIndexes(b *bbolt.Tx, kind, id string, indexes []store.Index) error {
+func checkIndexes(b *bbolt.Tx, s *sealer, kind, id string, indexes []store.Index) error {
 	seen := make(map[store.Index]bool, len(indexes))
 	for _, entry := range indexes {
-		top, key, want := bucketMulti, multiKey(entry.Key, id), ""
+		under := s.indexKey(entry.Name, entry.Key)
+		top, key, want := bucketMulti, multiKey(under, id), ""
 		if entry.Exclusive {
-			top, key, want = bucketUnique, entry.Key, id
+			top, key, want = bucketUnique, under, id
 		}
 		bucket := b.Bucket(top).Bucket([]byte(entry.Name))
 		if bucket == nil {

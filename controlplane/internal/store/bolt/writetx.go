@@ -42,7 +42,7 @@ func (w *writeTx) put(top, other []byte, kind, id string, content []byte, indexe
 		if !indexes[i].Exclusive {
 			continue
 		}
-		if owner := w.table(bucketUnique, indexes[i].Name).get(indexes[i].Key); owner != nil && string(owner) != id {
+		if owner := w.table(bucketUnique, indexes[i].Name).get(w.sealer.indexKey(indexes[i].Name, indexes[i].Key)); owner != nil && string(owner) != id {
 			return &store.ConflictError{Index: indexes[i].Name, Key: indexes[i].Key, ID: string(owner)}
 		}
 	}
@@ -93,11 +93,11 @@ func checkNames(kind, id string, indexes []store.Index) error {
 }
 
 func (w *writeTx) index(entry store.Index, id string, add bool) {
-	table, key, value := w.table(bucketMulti, entry.Name), "", []byte{}
+	table, key, value := w.table(bucketMulti, entry.Name), w.sealer.indexKey(entry.Name, entry.Key), []byte{}
 	if entry.Exclusive {
-		table, key, value = w.table(bucketUnique, entry.Name), entry.Key, []byte(id)
+		table, value = w.table(bucketUnique, entry.Name), []byte(id)
 	} else {
-		key = multiKey(entry.Key, id)
+		key = multiKey(key, id)
 	}
 	if !add {
 		value = nil
