@@ -27,7 +27,11 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 	if err != nil {
 		return err
 	}
-	cache, err := diskcache.Open(filepath.Join(prefix, "cache"))
+	key, err := d.s.AESKey("cache_encryption_key")
+	if err != nil {
+		return err
+	}
+	cache, err := diskcache.Open(filepath.Join(prefix, "cache"), key)
 	if err != nil {
 		return err
 	}

@@ -250,7 +250,7 @@ func (c *control) start(a *applier, change func(o *controlclient.Options)) *clie
 
 func openCache(t *testing.T, dir string) *diskcache.Cache {
 	t.Helper()
-	cache, err := diskcache.Open(dir)
+	cache, err := diskcache.Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,8 @@
 // fails. A folder with nothing usable is an empty cache and a sentence that says why:
 // a damaged cache never stops a node.
 //
+// With a key the payloads are encrypted, and the magics end in 2.
+//
 // The package refuses to decode entities and to know where they came from.
 package diskcache
 
@@ -52,7 +54,8 @@ var ErrBusy = errors.New("disk cache in use by another process")
 
 // Cache is one folder. It is safe for concurrent use.
 type Cache struct {
-	dir string
+	dir    string
+	sealer *sealer // nil when nothing is encrypted
 
 	mu       sync.Mutex
 	serial   int
@@ -70,12 +73,17 @@ type Loaded struct {
 	Faults []string
 }
 
-// Open opens or makes the folder. Nothing is read yet.
-func Open(dir string) (*Cache, error) {
+// Open opens or makes the folder. Nothing is read yet. key of 32 bytes encrypts what is
+// written, and nothing else is read then; nil does not.
+func Open(dir string, key []byte) (*Cache, error) {
+	s, err := newSealer(key)
+	if err != nil {
+		return nil, fmt.Errorf("open disk cache: %w", err)
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open disk cache: %w", err)
 	}
-	return &Cache{dir: dir}, nil
+	return &Cache{dir: dir, sealer: s}, nil
 }
 
 // Close closes the log.
@@ -104,12 +112,12 @@ func (c *Cache) Load() Loaded {
 		c.serial = max(c.serial, serial)
 	}
 	for _, serial := range slices.Backward(serials) {
-		state, err := readBase(c.path(serial, "base"))
+		state, err := readBase(c.path(serial, "base"), c.sealer)
 		if err != nil {
 			out.Faults = append(out.Faults, err.Error())
 			continue
 		}
-		good, fault := state.replay(c.path(serial, "log"))
+		good, fault := state.replay(c.path(serial, "log"), c.sealer)
 		if fault != "" {
 			out.Faults = append(out.Faults, fault)
 		}
@@ -132,7 +140,7 @@ func (c *Cache) resume(serial int, good int64) {
 	}
 	if good < int64(len(logMagic)) {
 		good = int64(len(logMagic))
-		_, err = f.WriteAt([]byte(logMagic), 0)
+		_, err = f.WriteAt([]byte(c.sealer.logMagic()), 0)
 	}
 	if err == nil {
 		err = f.Truncate(good)
@@ -169,7 +177,7 @@ func (c *Cache) Save(u config.Update, whole func() []config.Change) error {
 	if c.log == nil || u.From != c.position || c.logSize > max(c.baseSize/2, 1<<20) {
 		return c.base(u.To, whole())
 	}
-	b := frame(encodeUpdate(u))
+	b := c.sealer.frame(c.sealer.logMagic(), encodeUpdate(u))
 	if _, err := c.log.Write(b); err != nil {
 		_ = c.closeLog()
 		return fmt.Errorf("write disk cache: %w", err)
@@ -186,7 +194,7 @@ func (c *Cache) Save(u config.Update, whole func() []config.Change) error {
 func (c *Cache) base(p config.Position, changes []config.Change) error {
 	serial := c.serial + 1
 	final := c.path(serial, "base")
-	size, err := writeBase(final, p, changes)
+	size, err := writeBase(final, p, changes, c.sealer)
 	if err != nil {
 		return fmt.Errorf("write disk cache: %w", err)
 	}
@@ -198,7 +206,7 @@ func (c *Cache) base(p config.Position, changes []config.Change) error {
 	if err != nil {
 		return fmt.Errorf("make disk cache log: %w", err)
 	}
-	if _, err = f.WriteString(logMagic); err == nil {
+	if _, err = f.WriteString(c.sealer.logMagic()); err == nil {
 		err = f.Sync()
 	}
 	if err != nil {
@@ -281,7 +289,7 @@ func readRecord(r io.Reader) ([]byte, error) {
 	return payload, nil
 }
 
-func writeBase(path string, p config.Position, changes []config.Change) (size int64, err error) {
+func writeBase(path string, p config.Position, changes []config.Change, s *sealer) (size int64, err error) {
 	f, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return 0, err
@@ -293,29 +301,30 @@ func writeBase(path string, p config.Position, changes []config.Change) (size in
 		}
 	}()
 	w := bufio.NewWriterSize(f, chunk)
+	magic := s.baseMagic()
 	write := func(b []byte) error {
 		size += int64(len(b))
 		_, err := w.Write(b)
 		return err
 	}
-	if err = write([]byte(baseMagic)); err != nil {
+	if err = write([]byte(magic)); err != nil {
 		return 0, err
 	}
 	header := appendPosition(nil, p)
-	if err = write(frame(binary.AppendUvarint(header, uint64(len(changes))))); err != nil {
+	if err = write(s.frame(magic, binary.AppendUvarint(header, uint64(len(changes))))); err != nil {
 		return 0, err
 	}
 	var part []byte
 	for i, c := range changes {
 		part = appendChange(part, c)
 		if len(part) >= chunk || i == len(changes)-1 {
-			if err = write(frame(part)); err != nil {
+			if err = write(s.frame(magic, part)); err != nil {
 				return 0, err
 			}
 			part = part[:0]
 		}
 	}
-	if err = write(frame(nil)); err != nil {
+	if err = write(s.frame(magic, nil)); err != nil {
 		return 0, err
 	}
 	if err = w.Flush(); err != nil {
@@ -337,26 +346,29 @@ type state struct {
 	tree     *roothash.Tree
 }
 
-func readBase(path string) (*state, error) {
+func readBase(path string, sealed *sealer) (*state, error) {
 	name := filepath.Base(path)
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("disk cache %s: %w", name, err)
 	}
 	defer func() { _ = f.Close() }()
-	s, err := decodeBase(bufio.NewReaderSize(f, chunk))
+	s, err := decodeBase(bufio.NewReaderSize(f, chunk), sealed)
 	if err != nil {
 		return nil, fmt.Errorf("disk cache %s: %w", name, err)
 	}
 	return s, nil
 }
 
-func decodeBase(r io.Reader) (*state, error) {
-	magic := make([]byte, len(baseMagic))
-	if _, err := io.ReadFull(r, magic); err != nil || string(magic) != baseMagic {
-		return nil, errors.New("not a base of this format")
+func decodeBase(r io.Reader, sealed *sealer) (*state, error) {
+	magic, other := baseMagic, sealedBaseMagic
+	if sealed != nil {
+		magic, other = other, magic
 	}
-	header, err := readRecord(r)
+	if err := sealed.checkMagic(r, magic, other, "base"); err != nil {
+		return nil, err
+	}
+	header, _, err := sealed.record(r, magic)
 	if err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
@@ -368,7 +380,7 @@ func decodeBase(r io.Reader) (*state, error) {
 		return nil, fmt.Errorf("header: %w", d.err)
 	}
 	for {
-		part, err := readRecord(r)
+		part, _, err := sealed.record(r, magic)
 		if err != nil {
 			return nil, fmt.Errorf("entities: %w", noEOF(err))
 		}
@@ -415,7 +427,7 @@ func (s *state) apply(c config.Change) {
 }
 
 // replay applies the log as far as it is good, and returns that length.
-func (s *state) replay(path string) (good int64, fault string) {
+func (s *state) replay(path string, sealed *sealer) (good int64, fault string) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, ""
@@ -423,13 +435,16 @@ func (s *state) replay(path string) (good int64, fault string) {
 	defer func() { _ = f.Close() }()
 	name := filepath.Base(path)
 	r := bufio.NewReaderSize(f, chunk)
-	magic := make([]byte, len(logMagic))
-	if _, err := io.ReadFull(r, magic); err != nil || string(magic) != logMagic {
-		return 0, "disk cache " + name + ": not a log of this format"
+	magic, other := logMagic, sealedLogMagic
+	if sealed != nil {
+		magic, other = other, magic
+	}
+	if err := sealed.checkMagic(r, magic, other, "log"); err != nil {
+		return 0, "disk cache " + name + ": " + err.Error()
 	}
 	good = int64(len(logMagic))
 	for {
-		payload, err := readRecord(r)
+		payload, size, err := sealed.record(r, magic)
 		if errors.Is(err, io.EOF) {
 			return good, ""
 		}
@@ -451,7 +466,7 @@ func (s *state) replay(path string) (good int64, fault string) {
 			return good, fmt.Sprintf("disk cache %s: cut after %d bytes: the entities do not have the update's root", name, good)
 		}
 		s.position = to
-		good += int64(8 + len(payload))
+		good += size
 	}
 }
 

@@ -23,7 +23,12 @@ type writer struct {
 
 func newWriter(t *testing.T, dir string) *writer {
 	t.Helper()
-	c, err := diskcache.Open(dir)
+	return newKeyedWriter(t, dir, nil)
+}
+
+func newKeyedWriter(t *testing.T, dir string, key []byte) *writer {
+	t.Helper()
+	c, err := diskcache.Open(dir, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +69,12 @@ func (w *writer) put(whole bool, ids ...string) config.Position {
 
 func load(t *testing.T, dir string) diskcache.Loaded {
 	t.Helper()
-	c, err := diskcache.Open(dir)
+	return loadKeyed(t, dir, nil)
+}
+
+func loadKeyed(t *testing.T, dir string, key []byte) diskcache.Loaded {
+	t.Helper()
+	c, err := diskcache.Open(dir, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +108,7 @@ func TestLogGoesOnAfterARestart(t *testing.T) {
 	w.put(true, "a")
 	w.put(false, "b")
 	_ = w.cache.Close()
-	c, err := diskcache.Open(dir)
+	c, err := diskcache.Open(dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
