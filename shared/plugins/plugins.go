@@ -31,6 +31,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/requestsizelimiting"
 	"github.com/sluice-gateway/sluice/shared/plugins/requesttermination"
 	"github.com/sluice-gateway/sluice/shared/plugins/requesttransformer"
+	"github.com/sluice-gateway/sluice/shared/plugins/responseratelimiting"
 	"github.com/sluice-gateway/sluice/shared/plugins/responsetransformer"
 	"github.com/sluice-gateway/sluice/shared/plugins/syslog"
 	"github.com/sluice-gateway/sluice/shared/plugins/tcplog"
@@ -58,6 +59,7 @@ var All = []*pdk.Plugin{
 	requestsizelimiting.Plugin,
 	requesttermination.Plugin,
 	requesttransformer.Plugin,
+	responseratelimiting.Plugin,
 	responsetransformer.Plugin,
 	syslog.Plugin,
 	tcplog.Plugin,

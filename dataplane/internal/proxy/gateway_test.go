@@ -98,6 +98,15 @@ func (g *gateway) change(kind string, o schema.Object) config.Change {
 	return config.Change{Op: config.Put, Kind: kind, ID: id, Body: body}
 }
 
+func (g *gateway) changes(kind string, list ...schema.Object) []config.Change {
+	g.t.Helper()
+	out := make([]config.Change, len(list))
+	for i, o := range list {
+		out[i] = g.change(kind, o)
+	}
+	return out
+}
+
 func (g *gateway) plugin(name string) bool { return g.plugins.ByName(name) != nil }
 
 // serve replaces the configuration.

@@ -175,7 +175,7 @@ func (p *Proxy) answer(w *walk, x *pdk.Exchange, r Responder) {
 	p.responseHeaders(x)
 	body, keeps := false, true
 	for _, i := range w.chosen {
-		if i.Phases.HeaderFilter != nil && !w.run(i, i.Phases.HeaderFilter) {
+		if i.Phases.HeaderFilter != nil && !w.filterHeader(i) {
 			break
 		}
 		if i.Phases.BodyFilter != nil {
@@ -251,6 +251,17 @@ func (w *walk) run(i *plan.Instance, phase func(*pdk.Exchange) error) (ok bool) 
 		return false
 	}
 	return !w.x.Exited() || w.x.Response.HeadSent
+}
+
+// filterHeader runs a header filter and reports whether to go on, which an exit does not
+// change: filters see the answers of the gateway, too.
+func (w *walk) filterHeader(i *plan.Instance) (ok bool) {
+	defer w.recovered(i, &ok)
+	if err := i.Phases.HeaderFilter(w.x); err != nil {
+		w.fault(i, err)
+		return false
+	}
+	return true
 }
 
 func (w *walk) recovered(i *plan.Instance, ok *bool) {

@@ -43,7 +43,7 @@ func (p *plugin) leased(x *pdk.Exchange, u *usage, k kind, key string, i int) (*
 	name = append(name, ':', '0'+byte(k), ':')
 	name = append(name, key...)
 	name = append(name, ':')
-	name = append(name, periods[l.period].name...)
-	start := u.windows.start[l.period]
-	return p.leases.Counter(x.Text.Keep(name)), lease.Window{Start: start, End: start + periods[l.period].length}, uint64(math.Ceil(l.max))
+	name = append(name, periods[l.period].Name...)
+	start := u.windows.Start[l.period]
+	return p.leases.Counter(x.Text.Keep(name)), lease.Window{Start: start, End: start + periods[l.period].Length}, uint64(math.Ceil(l.max))
 }

@@ -66,11 +66,11 @@ func (c *counter) take(p period, id uint64) {
 // past tells whether nothing is counted in any current window. What was asked for a
 // moment ago may be about to count.
 func (c *counter) past(w *windows) bool {
-	if c.used.Load() >= w.now-1 {
+	if c.used.Load() >= w.Now-1 {
 		return false
 	}
 	for p := range c.cells {
-		if c.count(period(p), w.id[p]) != 0 {
+		if c.count(period(p), w.ID[p]) != 0 {
 			return false
 		}
 	}

@@ -17,15 +17,15 @@ func NewTable(limit int) Table { return Table{newTable(limit)} }
 // Add counts one request in the minute of t.
 func (t Table) Add(key string, at time.Time, limit float64) bool {
 	var w windows
-	w.fill(at, true)
-	_, ok := t.t.get(byHeader, key, &w).add(minute, w.id[minute], limit)
+	w.Fill(at, true)
+	_, ok := t.t.get(byHeader, key, &w).add(minute, w.ID[minute], limit)
 	return ok
 }
 
 // Sweep drops what has passed at that time.
 func (t Table) Sweep(at time.Time) {
 	var w windows
-	w.fill(at, true)
+	w.Fill(at, true)
 	t.t.sweep(&w)
 }
 

@@ -103,7 +103,7 @@ func build(env pdk.Env, c config) (pdk.Phases, error) {
 		n := &periods[i]
 		p.limits = append(p.limits, limit{
 			period: period(i), max: most, text: strconv.FormatFloat(most, 'f', -1, 64),
-			limitHeader: "X-RateLimit-Limit-" + n.label, remainingHeader: "X-RateLimit-Remaining-" + n.label,
+			limitHeader: "X-RateLimit-Limit-" + n.Label, remainingHeader: "X-RateLimit-Remaining-" + n.Label,
 		})
 		p.calendar = p.calendar || period(i) >= month
 	}
@@ -137,7 +137,7 @@ func (p *plugin) open(env pdk.Env) {
 
 func (p *plugin) sweep(context.Context) {
 	var w windows
-	w.fill(time.Now(), true)
+	w.Fill(time.Now(), true)
 	p.table.sweep(&w)
 }
 
@@ -154,7 +154,7 @@ var usages = sync.Pool{New: func() any { return new(usage) }}
 
 func (p *plugin) access(x *pdk.Exchange) error {
 	u := usages.Get().(*usage)
-	u.windows.fill(x.Start, p.calendar)
+	u.windows.Fill(x.Start, p.calendar)
 	k, key := p.identity(x)
 	if p.leases != nil {
 		p.countInCluster(x, u, k, key)
@@ -183,7 +183,7 @@ func (p *plugin) count(u *usage, c *counter) {
 	u.full = -1
 	for i := range p.limits {
 		l := &p.limits[i]
-		u.before[i] = c.count(l.period, u.windows.id[l.period])
+		u.before[i] = c.count(l.period, u.windows.ID[l.period])
 		if float64(u.before[i]) >= l.max {
 			u.full = i
 		}
@@ -191,12 +191,12 @@ func (p *plugin) count(u *usage, c *counter) {
 	for i := 0; i < len(p.limits) && u.full < 0; i++ {
 		l := &p.limits[i]
 		var ok bool
-		if u.before[i], ok = c.add(l.period, u.windows.id[l.period], l.max); ok {
+		if u.before[i], ok = c.add(l.period, u.windows.ID[l.period], l.max); ok {
 			continue
 		}
 		u.full = i // another request was faster
 		for j := range i {
-			c.take(p.limits[j].period, u.windows.id[p.limits[j].period])
+			c.take(p.limits[j].period, u.windows.ID[p.limits[j].period])
 		}
 	}
 }
@@ -234,7 +234,7 @@ func (p *plugin) tell(x *pdk.Exchange, u *usage) {
 		h.Set(l.remainingHeader, decimal(x, left))
 	}
 	l := &p.limits[tightest]
-	reset := x.Text.Int(u.windows.reset(l.period))
+	reset := x.Text.Int(u.windows.Reset(l.period))
 	h.Set("RateLimit-Limit", l.text)
 	h.Set("RateLimit-Remaining", decimal(x, least))
 	h.Set("RateLimit-Reset", reset)

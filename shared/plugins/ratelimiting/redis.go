@@ -6,6 +6,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/sluice-gateway/sluice/shared/pdk/calendar"
 	"github.com/sluice-gateway/sluice/shared/pdk/redis"
 )
 
@@ -32,15 +33,6 @@ end
 return before
 `)
 
-// expiry is how long Redis keeps a window, in seconds: as long as the longest of its
-// kind at least.
-func expiry(p period) int64 {
-	if p >= month {
-		return periods[p].length + 86400
-	}
-	return periods[p].length
-}
-
 // key names a window as Kong does, so that both can count together. In a Cluster the
 // windows of an identity have to be in one place, which the braces see to.
 func (p *plugin) key(b []byte, identity string, per period, start int64) []byte {
@@ -55,7 +47,7 @@ func (p *plugin) key(b []byte, identity string, per period, start int64) []byte 
 	b = append(b, ':')
 	b = strconv.AppendInt(b, start*1000, 10)
 	b = append(b, ':')
-	return append(b, periods[per].name...)
+	return append(b, periods[per].Name...)
 }
 
 // countInRedis asks Redis for each request.
@@ -69,9 +61,9 @@ func (p *plugin) countInRedis(u *usage, identity string) error {
 	arguments := make([]any, 2*len(p.limits))
 	for i := range p.limits {
 		l := &p.limits[i]
-		keys[i] = string(p.key(nil, identity, l.period, u.windows.start[l.period]))
+		keys[i] = string(p.key(nil, identity, l.period, u.windows.Start[l.period]))
 		arguments[i] = l.max
-		arguments[len(p.limits)+i] = expiry(l.period)
+		arguments[len(p.limits)+i] = calendar.Expiry(l.period)
 	}
 	before, err := admit.Run(ctx, p.store, keys, arguments...).Int64Slice()
 	if err != nil {

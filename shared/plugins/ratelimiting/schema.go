@@ -64,13 +64,13 @@ func checkConfig(v any) error {
 		return nil
 	}
 	for i, short := range periods {
-		low, ok := number(o[short.name])
+		low, ok := number(o[short.Name])
 		if !ok {
 			continue
 		}
 		for _, long := range periods[i+1:] {
-			if high, ok := number(o[long.name]); ok && high < low {
-				return fmt.Errorf("The limit for %s(%.1f) cannot be lower than the limit for %s(%.1f)", long.name, high, short.name, low) //nolint:staticcheck // Kong's words
+			if high, ok := number(o[long.Name]); ok && high < low {
+				return fmt.Errorf("The limit for %s(%.1f) cannot be lower than the limit for %s(%.1f)", long.Name, high, short.Name, low) //nolint:staticcheck // Kong's words
 			}
 		}
 	}

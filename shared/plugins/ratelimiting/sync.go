@@ -6,6 +6,8 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"github.com/sluice-gateway/sluice/shared/pdk/calendar"
 )
 
 // maxBatch is the most windows that are exchanged with Redis at once.
@@ -25,8 +27,8 @@ func (p *plugin) sync(ctx context.Context) {
 	p.table.syncing.Lock()
 	defer p.table.syncing.Unlock()
 	var w windows
-	w.fill(time.Now(), true)
-	recent := w.now - int64(p.SyncRate) - 1
+	w.Fill(time.Now(), true)
+	recent := w.Now - int64(p.SyncRate) - 1
 	var batch []pushed
 	failed := false
 	p.table.each(func(c *counter) {
@@ -35,8 +37,8 @@ func (p *plugin) sync(ctx context.Context) {
 		}
 		for i := range p.limits {
 			per := p.limits[i].period
-			if n := c.count(per, w.id[per]); n > 0 || c.used.Load() >= recent {
-				batch = append(batch, pushed{counter: c, period: per, delta: n - min(n, c.known(per, w.id[per]))})
+			if n := c.count(per, w.ID[per]); n > 0 || c.used.Load() >= recent {
+				batch = append(batch, pushed{counter: c, period: per, delta: n - min(n, c.known(per, w.ID[per]))})
 			}
 		}
 		if len(batch) >= maxBatch {
@@ -55,9 +57,9 @@ func (p *plugin) exchange(ctx context.Context, batch []pushed, w *windows) bool 
 	_, err := p.store.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		for i := range batch {
 			b := &batch[i]
-			key := string(p.key(nil, b.counter.key, b.period, w.start[b.period]))
+			key := string(p.key(nil, b.counter.key, b.period, w.Start[b.period]))
 			b.reply = pipe.IncrBy(ctx, key, int64(b.delta))
-			pipe.Expire(ctx, key, time.Duration(expiry(b.period))*time.Second)
+			pipe.Expire(ctx, key, time.Duration(calendar.Expiry(b.period))*time.Second)
 		}
 		return nil
 	})
@@ -70,7 +72,7 @@ func (p *plugin) exchange(ctx context.Context, batch []pushed, w *windows) bool 
 			continue
 		}
 		total := uint64(max(0, b.reply.Val()))
-		id := w.id[b.period]
+		id := w.ID[b.period]
 		sent := b.counter.known(b.period, id) + b.delta
 		if total > sent {
 			b.counter.raise(b.period, id, total-sent)

@@ -57,8 +57,8 @@ func (t *table) get(k kind, key string, w *windows) *counter {
 	if c == nil {
 		c = t.insert(s, hash, k, key, w)
 	}
-	if c.used.Load() != w.now {
-		c.used.Store(w.now)
+	if c.used.Load() != w.Now {
+		c.used.Store(w.Now)
 	}
 	return c
 }
@@ -87,7 +87,7 @@ func (t *table) insert(s *shard, hash uint64, k kind, key string, w *windows) *c
 		s.keepLocked(2*len(*s.buckets.Load()), func(*counter) bool { return true })
 	}
 	c := &counter{kind: k, key: strings.Clone(key)}
-	c.used.Store(w.now)
+	c.used.Store(w.Now)
 	buckets := *s.buckets.Load()
 	b := &buckets[place(hash, buckets)]
 	b.Store(&node{hash: hash, counter: c, next: b.Load()})

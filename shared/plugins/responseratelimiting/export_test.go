@@ -1,0 +1,4 @@
+package responseratelimiting
+
+// Config is exported for the tests.
+type Config = config
