@@ -3,6 +3,18 @@
 // format and the manager's forms follow from the schema; the data plane and the
 // plugins decode into the struct. Entities of plugins live with their plugins and
 // join the list through Options.
+//
+// # Fields beyond Kong's
+//
+// What /schemas says of a kind is structurally what Kong says, so that tools which are
+// made for Kong find what they know. Where we go further, a kind has additional optional
+// fields that are marked as Extra: they are absent from /schemas, and from answers while
+// they are unset. A test lists every one of them by name. They were chosen over a separate entity or a plugin because they
+// belong to what they stand at in every respect: they are validated, replaced and deleted
+// with it. The cost is that a client which writes whole entities and does not know the
+// fields, such as decK, takes them away when it writes one that has them. Values beyond
+// Kong's for a field of Kong's are in OneOfExtra. Kinds that only the gateway itself
+// writes while it runs, such as target_marks, are marked as Runtime.
 package entity
 
 import (

@@ -24,15 +24,25 @@ func TestStructsAgree(t *testing.T) {
 	schematest.Agrees(t, d.Schema, d.New(), "ws_id")
 }
 
+// beyondKong are the fields of ours that Kong's open edition does not have. Nothing else
+// may differ from the recorded schemas.
+var beyondKong = map[string][]string{
+	"upstreams": {
+		"sticky_sessions_cookie", "sticky_sessions_cookie_path", "sticky_sessions_key", "slow_start", "zone_label", "outlier_detection", "limits",
+	},
+	"targets": {"failover"},
+	"plugins": {"consumer_group"},
+}
+
 func TestSchemasAsRecorded(t *testing.T) {
 	// Kinds beyond Kong's open edition have no recorded schema.
-	beyond := []string{"consumer_groups", "consumer_group_consumers"}
+	beyond := []string{"consumer_groups", "consumer_group_consumers", "target_marks"}
 	for _, d := range entity.NewKinds(entity.Options{}).All() {
 		if slices.Contains(beyond, d.Kind()) {
 			continue
 		}
 		t.Run(d.Kind(), func(t *testing.T) {
-			schematest.AsRecorded(t, d.Schema, "entities/"+d.Kind()+".json")
+			schematest.AsRecorded(t, d.Schema, "entities/"+d.Kind()+".json", beyondKong[d.Kind()]...)
 		})
 	}
 	t.Run("routes of the expressions flavor", func(t *testing.T) {

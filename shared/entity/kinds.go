@@ -51,7 +51,7 @@ func NewKinds(o Options) *Kinds {
 func All(o Options) []*Def {
 	defs := []*Def{
 		Workspaces, CACertificates, Certificates, SNIs, KeySets, Keys, Vaults,
-		Services, Routes(o.Flavor, o.Expression), Upstreams, Targets, Consumers, ConsumerGroups, GroupMembers, Plugins(o.Plugins),
+		Services, Routes(o.Flavor, o.Expression), Upstreams, Targets, TargetMarks, Consumers, ConsumerGroups, GroupMembers, Plugins(o.Plugins),
 	}
 	defs = append(defs, o.Extra...)
 	return append(defs, Tags, Parameters, ClusteringDataPlanes)

@@ -75,6 +75,34 @@ func TestRules(t *testing.T) {
 			want: schema.Object{"algorithm": "consistent-hashing", "hash_on": "ip"},
 		},
 
+		{
+			name: "sticky sessions", kind: "upstreams", in: schema.Object{"name": "u", "algorithm": "sticky-sessions", "sticky_sessions_cookie": "c", "hash_on": "ip"},
+			want: schema.Object{"algorithm": "sticky-sessions", "hash_on": "none", "sticky_sessions_cookie": "c"},
+		},
+		{
+			name: "sticky sessions without a cookie", kind: "upstreams", in: schema.Object{"name": "u", "algorithm": "sticky-sessions"},
+			message: "schema violation (sticky_sessions_cookie: required field missing)",
+		},
+		{
+			name: "a cookie for other algorithms", kind: "upstreams", in: schema.Object{"name": "u", "sticky_sessions_cookie": "c"},
+			message: "schema violation (sticky_sessions_cookie: unknown field)",
+		},
+		{
+			name: "no such algorithm", kind: "upstreams", in: schema.Object{"name": "u", "algorithm": "random"},
+			message: "schema violation (algorithm: expected one of: consistent-hashing, least-connections, round-robin, latency)",
+		},
+		{
+			name: "limits", kind: "upstreams", in: schema.Object{"name": "u", "limits": schema.Object{"max_pending": -1}},
+			message: "schema violation (limits.max_pending: value should be between 0 and 2147483648)",
+		},
+		{
+			name: "outlier detection", kind: "upstreams", in: schema.Object{"name": "u", "outlier_detection": schema.Object{"interval": 1.5}},
+			want: schema.Object{"outlier_detection": schema.Object{
+				"consecutive_errors": int64(5), "error_percent": int64(0), "min_requests": int64(20), "interval": 1.5,
+				"ejection_time": int64(30), "max_ejection_time": int64(300), "max_ejected_percent": int64(50),
+			}, "limits": nil},
+		},
+
 		{name: "sni", kind: "snis", in: schema.Object{"name": "1.2.3.4", "certificate": upstream}, message: "schema violation (name: must not be an IP)"},
 		{name: "sni of none", kind: "snis", in: schema.Object{"name": "a"}, message: "schema violation (certificate: required field missing)"},
 

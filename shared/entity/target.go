@@ -15,6 +15,8 @@ type Target struct {
 	Tags      []string `json:"tags"`
 	CreatedAt float64  `json:"created_at"`
 	UpdatedAt float64  `json:"updated_at"`
+	// Failover targets get requests only while no other one can.
+	Failover bool `json:"failover"`
 }
 
 // Targets is the kind "targets": the machines behind an upstream.
@@ -35,6 +37,7 @@ var Targets = &Def{
 			{Name: "target", Type: schema.String, Required: true, Check: checkTarget, CheckName: "target"},
 			{Name: "weight", Type: schema.Integer, Default: 100, Between: []float64{0, 65535}},
 			schema.Tags(),
+			own(schema.Field{Name: "failover", Type: schema.Boolean}, "Whether the target gets requests only while none of the others can take them."),
 		},
 		Transform: func(o schema.Object) error {
 			s, _ := o["target"].(string)

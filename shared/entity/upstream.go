@@ -20,9 +20,38 @@ type Upstream struct {
 	HostHeader             string       `json:"host_header"`
 	ClientCertificate      *Ref         `json:"client_certificate"`
 	UseSRVName             bool         `json:"use_srv_name"`
-	Tags                   []string     `json:"tags"`
-	CreatedAt              int64        `json:"created_at"`
-	UpdatedAt              int64        `json:"updated_at"`
+	// What follows is beyond Kong's open edition. Times are in seconds.
+	StickySessionsCookie     string            `json:"sticky_sessions_cookie"`
+	StickySessionsCookiePath string            `json:"sticky_sessions_cookie_path"`
+	StickySessionsKey        string            `json:"sticky_sessions_key"`
+	SlowStart                float64           `json:"slow_start"`
+	ZoneLabel                string            `json:"zone_label"`
+	OutlierDetection         *OutlierDetection `json:"outlier_detection"`
+	Limits                   *UpstreamLimits   `json:"limits"`
+	Tags                     []string          `json:"tags"`
+	CreatedAt                int64             `json:"created_at"`
+	UpdatedAt                int64             `json:"updated_at"`
+}
+
+// OutlierDetection takes targets that fail out for a while. Times are in seconds; 0
+// switches a rule off.
+type OutlierDetection struct {
+	ConsecutiveErrors int     `json:"consecutive_errors"`
+	ErrorPercent      float64 `json:"error_percent"`
+	MinRequests       int     `json:"min_requests"`
+	Interval          float64 `json:"interval"`
+	EjectionTime      float64 `json:"ejection_time"`
+	MaxEjectionTime   float64 `json:"max_ejection_time"`
+	MaxEjectedPercent float64 `json:"max_ejected_percent"`
+}
+
+// UpstreamLimits bound what one node does at an upstream at the same time; 0 is no
+// limit. PendingTimeout is in seconds.
+type UpstreamLimits struct {
+	MaxConnections int     `json:"max_connections"`
+	MaxPending     int     `json:"max_pending"`
+	MaxRequests    int     `json:"max_requests"`
+	PendingTimeout float64 `json:"pending_timeout"`
 }
 
 // HealthChecks configures active and passive checks. Intervals and timeouts are in

@@ -145,6 +145,9 @@ func compileShorthand(path string, s *Shorthand) shorthand {
 
 func compileField(path string, f *Field) *field {
 	out := &field{Field: f, oneOf: valueSet(f.OneOf), notOneOf: valueSet(f.NotOneOf)}
+	for v := range valueSet(f.OneOfExtra) {
+		out.oneOf[v] = struct{}{}
+	}
 	pattern := func(source string) *luapattern.Pattern {
 		p, err := luapattern.Compile(source)
 		if err != nil {

@@ -39,6 +39,9 @@ func (f Field) AsReferenceable() Field { f.Referenceable = true; return f }
 // AsEncrypted returns the field as one that holds a secret.
 func (f Field) AsEncrypted() Field { f.Encrypted = true; return f }
 
+// And returns the field with further values beyond Kong's open edition.
+func (f Field) And(values ...any) Field { f.OneOfExtra = values; return f }
+
 // Described returns the field with a description.
 func (f Field) Described(text string) Field { f.Description = text; return f }
 

@@ -64,8 +64,11 @@ type Field struct {
 
 	// Values.
 	OneOf, NotOneOf []any
-	Between         []float64 // low and high, both allowed
-	Gt              *float64
+	// OneOfExtra are values beyond OneOf that Kong's open edition does not have: accepted, but neither rendered nor
+	// named in messages, which are as in Kong.
+	OneOfExtra []any
+	Between    []float64 // low and high, both allowed
+	Gt         *float64
 	// Lengths of strings in bytes, of containers in elements. Strings without LenMin
 	// must not be empty, as in Kong.
 	LenEq          *int

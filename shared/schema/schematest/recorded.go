@@ -15,8 +15,9 @@ import (
 
 // AsRecorded fails the test unless the schema renders as a recorded answer of
 // /schemas says, such as "plugins/key-auth.json". Descriptions, and messages of
-// deprecations, are our own and do not count.
-func AsRecorded(t testing.TB, s *schema.Schema, file string) {
+// deprecations, are our own and do not count. beyond names the fields at the top that
+// are ours beyond Kong's: they must be there, be marked as Extra, and be all that are.
+func AsRecorded(t testing.TB, s *schema.Schema, file string, beyond ...string) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(referencetest.Dir(t), "schemas", filepath.FromSlash(file)))
 	if err != nil {
@@ -33,6 +34,15 @@ func AsRecorded(t testing.TB, s *schema.Schema, file string) {
 	var got any
 	if err := json.Unmarshal(rendered, &got); err != nil {
 		t.Fatal(err)
+	}
+	var own []string
+	for i := range s.Fields {
+		if s.Fields[i].Extra {
+			own = append(own, s.Fields[i].Name)
+		}
+	}
+	if diff := cmp.Diff(beyond, own); diff != "" {
+		t.Errorf("schema %s has other fields beyond Kong's than listed (-listed +schema):\n%s", s.Name, diff)
 	}
 	bare(got, false)
 	bare(want, false)

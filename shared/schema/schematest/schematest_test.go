@@ -106,4 +106,12 @@ func TestAsRecorded(t *testing.T) {
 	if len(r.failures) != 1 {
 		t.Errorf("an empty schema gave %v", r.failures)
 	}
+	// A field of ours must be listed, and what is listed must be there and ours.
+	unlisted := &schema.Schema{Name: "key_sets", Fields: []schema.Field{{Name: "mine", Type: schema.String, Extra: true}}}
+	r = &recorder{TB: t}
+	schematest.AsRecorded(r, unlisted, "entities/key_sets.json")
+	schematest.AsRecorded(r, &schema.Schema{Name: "key_sets"}, "entities/key_sets.json", "mine")
+	if len(r.failures) != 4 || !strings.Contains(r.failures[0], "beyond") || !strings.Contains(r.failures[2], "beyond") {
+		t.Errorf("lists that do not fit gave %v", r.failures)
+	}
 }
