@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-gateway/sluice/dataplane/internal/plan"
 	"github.com/sluice-gateway/sluice/dataplane/internal/pluginhost"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
+	"github.com/sluice-gateway/sluice/dataplane/internal/resolver"
 	"github.com/sluice-gateway/sluice/dataplane/internal/server"
 	"github.com/sluice-gateway/sluice/dataplane/internal/status"
 	"github.com/sluice-gateway/sluice/dataplane/internal/vault"
@@ -59,6 +60,7 @@ type DataPlane struct {
 
 	registry *plugins.Registry
 	host     *pluginhost.Host
+	resolver *resolver.Resolver
 	plans    *plan.Builder
 	vaults   *vault.Vaults
 	proxy    *proxy.Proxy
@@ -153,11 +155,15 @@ func (d *DataPlane) openPlans(registry *plugins.Registry) (*balancer.Balancer, e
 	})
 	d.host = host
 	d.onClose(host.Close)
-	names := balancer.New(balancer.Options{
-		Resolver: resolver(d.s.List("dns_resolver")),
-		ValidTTL: d.s.Duration("dns_valid_ttl"), StaleTTL: d.s.Duration("dns_stale_ttl"), ErrorTTL: d.s.Duration("dns_error_ttl"),
-		Logger: d.log.Named("balancer"),
-	})
+	options, err := d.resolverOptions()
+	if err != nil {
+		return nil, nil, err
+	}
+	if d.resolver, err = resolver.New(options); err != nil {
+		return nil, nil, err
+	}
+	d.onClose(func() error { d.resolver.Close(); return nil })
+	names := balancer.New(balancer.Options{Resolver: d.resolver, Labels: d.s.Labels("cluster_dp_labels"), Logger: d.log.Named("balancer")})
 	d.onClose(func() error { names.Close(); return nil })
 	roots, err := trustedRoots(d.s)
 	if err != nil {

@@ -55,7 +55,7 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 		Version: version.Sluice(), Labels: d.s.Labels("cluster_dp_labels"), Plugins: known, Applier: d.plans, Cache: cache,
 		Command: func(ctx context.Context, target, name string, arguments json.RawMessage) (any, error) {
 			if target == "balancer" {
-				return d.balancerCommand(name, arguments) //nolint:contextcheck // names are looked up for longer than one question
+				return d.balancerCommand(name, arguments)
 			}
 			p := registry.ByName(target)
 			if p == nil {
@@ -100,29 +100,20 @@ func describe(registry *plugins.Registry) ([]controlclient.Plugin, error) {
 	return out, nil
 }
 
-// balancerCommand tells or sets the health of an upstream's targets.
+// balancerCommand tells how this node sees the targets of an upstream.
 func (d *DataPlane) balancerCommand(name string, arguments json.RawMessage) (any, error) {
 	var a struct {
 		Upstream string `json:"upstream"`
-		Target   string `json:"target"`
-		Healthy  bool   `json:"healthy"`
 	}
 	if err := json.Unmarshal(arguments, &a); err != nil {
 		return nil, fmt.Errorf("arguments of balancer %s: %w", name, err)
+	}
+	if name != "health" {
+		return nil, fmt.Errorf("the balancer knows no command %s", name)
 	}
 	u, ok := d.plans.Current().UpstreamByID(a.Upstream)
 	if !ok {
 		return nil, fmt.Errorf("this node has no upstream %s", a.Upstream)
 	}
-	switch name {
-	case "health":
-		return u.Health(), nil
-	case "mark":
-		if !u.Mark(a.Target, a.Healthy) {
-			return nil, fmt.Errorf("the upstream has no target %s on this node", a.Target)
-		}
-		return struct{}{}, nil
-	default:
-		return nil, fmt.Errorf("the balancer knows no command %s", name)
-	}
+	return u.Health(), nil
 }

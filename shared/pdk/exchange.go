@@ -80,6 +80,9 @@ type Exchange struct {
 	// Trace is what tracing plugins know of the exchange.
 	Trace Trace
 
+	// Retry replaces the service's retries for this exchange; nil keeps them.
+	Retry *RetryPolicy
+
 	// Text makes strings that live as long as the exchange, without allocation.
 	Text Text
 

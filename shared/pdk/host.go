@@ -47,3 +47,14 @@ func (x *Exchange) OnConsumer(fn func(x *Exchange)) { x.onConsumer = fn }
 
 // ClearExit takes an Exit back. Only the host uses it.
 func (x *Exchange) ClearExit() { x.exited = false }
+
+// ReleaseLast releases what was handed to OnRelease last. Only the host calls it.
+func (x *Exchange) ReleaseLast() {
+	n := len(x.releasers) - 1
+	if n < 0 {
+		return
+	}
+	x.releasers[n].Release()
+	x.releasers[n] = nil
+	x.releasers = x.releasers[:n]
+}

@@ -1,6 +1,9 @@
 package pdk
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
 // Arg is one argument of a query string or of a form, still escaped. HasValue
 // tells "a=" from "a".
@@ -50,6 +53,17 @@ func QueryCount(raw, name string) int {
 		}
 	}
 	return n
+}
+
+// QueryValues yields the values of all arguments of that name, as QueryArg returns them.
+func QueryValues(raw, name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for arg, rest, more := NextArg(raw); more; arg, rest, more = NextArg(rest) {
+			if escapedEqual(arg.Name, name) && !yield(arg.Value) {
+				return
+			}
+		}
+	}
 }
 
 // WithoutQueryArg returns the query string without the arguments of that name. What

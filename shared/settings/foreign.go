@@ -13,8 +13,8 @@ var foreign = []string{
 	"cluster_fallback_config_export", "cluster_fallback_config_import", "cluster_fallback_config_storage",
 	"cluster_incremental_sync", "cluster_max_payload", "cluster_ocsp", "cluster_rpc", "cluster_rpc_sync",
 	"cluster_use_proxy", "cluster_v2", "declarative_config_encryption_mode", "declarative_config_string",
-	"dedicated_config_processing", "dns_cache_size", "dns_hostsfile", "dns_no_sync", "dns_not_found_ttl", "dns_order", "host_ports", "kic", "konnect_mode",
-	"new_dns_client", "plugins", "port_maps", "proxy_server", "proxy_server_ssl_verify", "request_debug",
+	"dedicated_config_processing", "host_ports", "kic", "konnect_mode",
+	"plugins", "port_maps", "proxy_server", "proxy_server_ssl_verify", "request_debug",
 	"request_debug_token", "status_access_log", "status_error_log", "upstream_keepalive", "vaults",
 }
 
@@ -22,7 +22,7 @@ var foreign = []string{
 var foreignFamilies = []string{
 	"_debug_", "acme_", "admin_emails_", "admin_gui_auth", "admin_gui_csp", "admin_gui_session", "admin_gui_ssl_", "audit_log",
 	"cassandra_", "client_ssl", "cluster_telemetry_", "db_", "debug_", "enforce_rbac", "error_template_", "keyring_", "license_",
-	"lmdb_", "lua_", "nginx_", "opentelemetry_", "pg_", "pluginserver", "portal", "proxy_stream_", "rbac", "resolver_",
+	"lmdb_", "lua_", "nginx_", "opentelemetry_", "pg_", "pluginserver", "portal", "proxy_stream_", "rbac",
 	"smtp_", "ssl_", "status_ssl_", "stream_", "tracing_", "vault_", "vitals", "wasm", "worker_",
 }
 

@@ -2,9 +2,10 @@ package settings
 
 // Values that several keys share.
 var (
-	logLevels = []string{"debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"}
-	flavors   = []string{"traditional_compatible", "traditional", "expressions"}
-	tlsNames  = []string{"TLSv1.1", "TLSv1.2", "TLSv1.3"}
+	logLevels   = []string{"debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"}
+	flavors     = []string{"traditional_compatible", "traditional", "expressions"}
+	tlsNames    = []string{"TLSv1.1", "TLSv1.2", "TLSv1.3"}
+	recordTypes = []string{"LAST", "SRV", "A", "AAAA", "CNAME"}
 	// headerNames are what the headers key switches, beside the two groups of tokens.
 	headerNames = []string{
 		"server_tokens", "latency_tokens", "off", "Server", "Via", "X-Kong-Proxy-Latency", "X-Kong-Response-Latency",
@@ -106,7 +107,21 @@ var keys = []Key{
 	{Name: "upstream_keepalive_idle_timeout", Kind: Duration, Default: "60", Planes: DataPlane, Description: "How long an upstream connection stays open unused; 0 is for ever."},
 	{Name: "lua_ssl_trusted_certificate", Kind: PEMs, Default: "system", Planes: DataPlane, Description: "Authorities for upstreams with tls_verify; system is the machine's own."},
 	{Name: "dns_resolver", Kind: List, Planes: DataPlane, Description: "Name servers as ip or ip:port; those of /etc/resolv.conf when unset."},
+	{Name: "dns_hostsfile", Kind: Path, Default: "/etc/hosts", Planes: DataPlane, Description: "File of names that need no server."},
+	{Name: "dns_order", Kind: List, Default: "LAST,SRV,A,CNAME", Planes: DataPlane, OneOf: recordTypes, Description: "Types of records that are tried for a name, in this order; LAST is the one that was found before."},
 	{Name: "dns_valid_ttl", Kind: Duration, Planes: DataPlane, Description: "Lifetime of answers instead of their own."},
 	{Name: "dns_stale_ttl", Kind: Duration, Default: "3600", Planes: DataPlane, Description: "How long an expired answer serves while a new one is fetched."},
+	{Name: "dns_not_found_ttl", Kind: Duration, Default: "30", Planes: DataPlane, Description: "Lifetime of answers that there is no such name."},
 	{Name: "dns_error_ttl", Kind: Duration, Default: "1", Planes: DataPlane, Description: "Lifetime of failed answers."},
+	{Name: "dns_cache_size", Kind: Int, Default: "10000", Planes: DataPlane, Min: 1, Max: 1 << 30, Description: "Names that are remembered at most."},
+	{Name: "dns_no_sync", Kind: Bool, Default: "off", Planes: DataPlane, Description: "Let each request that needs a name ask for it, instead of sharing one question."},
+	{Name: "new_dns_client", Kind: Bool, Default: "off", Planes: DataPlane, Description: "Obey the settings that begin with resolver_ instead of those that begin with dns_, and ask for services only under names like _http._tcp.name."},
+	{Name: "resolver_address", Kind: List, Planes: DataPlane, Description: "With new_dns_client, name servers as ip or ip:port; those of /etc/resolv.conf when unset."},
+	{Name: "resolver_hosts_file", Kind: Path, Default: "/etc/hosts", Planes: DataPlane, Description: "With new_dns_client, the file of names that need no server."},
+	{Name: "resolver_family", Kind: List, Default: "A,SRV", Planes: DataPlane, OneOf: []string{"A", "AAAA", "SRV"}, Description: "With new_dns_client, types of records that are asked for."},
+	{Name: "resolver_valid_ttl", Kind: Duration, Planes: DataPlane, Description: "With new_dns_client, the lifetime of answers instead of their own."},
+	{Name: "resolver_stale_ttl", Kind: Duration, Default: "3600", Planes: DataPlane, Description: "With new_dns_client, how long an expired answer serves while a new one is fetched."},
+	{Name: "resolver_error_ttl", Kind: Duration, Default: "1", Planes: DataPlane, Description: "With new_dns_client, the lifetime of failed answers, also of names that do not exist."},
+	{Name: "resolver_lru_cache_size", Kind: Int, Default: "10000", Planes: DataPlane, Min: 1, Max: 1 << 30, Description: "With new_dns_client, names that are remembered at most."},
+	{Name: "resolver_mem_cache_size", Kind: String, Default: "5m", Planes: DataPlane, Description: "Accepted for Kong's files; resolver_lru_cache_size bounds what is remembered."},
 }

@@ -1,15 +1,15 @@
 package balancer
 
 import (
+	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/shared/entity"
 )
 
-// Outcome is what became of a request, or of a check, at a target.
+// Outcome is what became of a request, or of a check, at an address.
 type Outcome uint8
 
 // Outcomes.
@@ -22,94 +22,121 @@ const (
 	TimedOut
 )
 
-// health is what is known of a target's health, over all plans.
-type health struct {
-	down atomic.Bool
+// What changes the health of an address.
+const (
+	byTraffic  = "traffic"
+	byChecks   = "checks"
+	byHand     = "by hand"
+	byOutliers = "outlier detection"
+)
 
+// health is what is known of an address's health, over all plans.
+type health struct {
 	mu                                   sync.Mutex
-	successes, failures, refused, silent int
-	since                                time.Time // when down changed last
-	why                                  string
+	successes, failures, refused, silent uint16
+	marked                               float64   // when the last mark that was obeyed was made
+	since                                time.Time // when it changed last
+	why, detail                          string
 }
 
-// threshold of a rule; 0 switches the counter off.
-func reached(n *int, limit int) bool {
+// reached counts and tells whether a limit is reached; a limit of 0 switches it off.
+func reached(n *uint16, limit int) bool {
 	if limit <= 0 {
 		return false
 	}
 	*n++
-	return *n >= limit
+	return int(*n) >= limit
 }
 
 // note counts an outcome by a pair of rules, and returns whether the health has changed.
-func (h *health) note(o Outcome, status int, good *entity.CheckHealthy, bad *entity.CheckUnhealthy, source string) bool {
+func (h *health) note(s *state, o Outcome, status int, good *entity.CheckHealthy, bad *entity.CheckUnhealthy, why string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	healthy := o == Answered && slices.Contains(good.HTTPStatuses, status)
-	unhealthy := o != Answered || slices.Contains(bad.HTTPStatuses, status)
-	if healthy && good.Successes > 0 {
+	if o == Answered && slices.Contains(good.HTTPStatuses, status) {
+		if good.Successes <= 0 {
+			return false
+		}
 		h.failures, h.refused, h.silent = 0, 0, 0
-		if reached(&h.successes, good.Successes) {
-			return h.turnLocked(false, source)
+		if s.down.Load() && reached(&h.successes, good.Successes) {
+			return h.turnLocked(s, false, why, fmt.Sprintf("%d successes", good.Successes))
 		}
 		return false
 	}
-	if !unhealthy {
+	if o == Answered && !slices.Contains(bad.HTTPStatuses, status) {
 		return false
 	}
 	h.successes = 0
-	down := false
-	switch o {
-	case Failed:
-		down = reached(&h.refused, bad.TCPFailures)
-	case TimedOut:
-		down = reached(&h.silent, bad.Timeouts)
-	default:
-		down = reached(&h.failures, bad.HTTPFailures)
-	}
-	return down && h.turnLocked(true, source)
-}
-
-func (h *health) turnLocked(down bool, why string) bool {
-	if h.down.Load() == down {
+	if s.down.Load() {
 		return false
 	}
-	h.down.Store(down)
-	h.since, h.why = time.Now(), why
+	switch {
+	case o == Failed && reached(&h.refused, bad.TCPFailures):
+		return h.turnLocked(s, true, why, fmt.Sprintf("%d connection failures", bad.TCPFailures))
+	case o == TimedOut && reached(&h.silent, bad.Timeouts):
+		return h.turnLocked(s, true, why, fmt.Sprintf("%d timeouts", bad.Timeouts))
+	case o == Answered && reached(&h.failures, bad.HTTPFailures):
+		return h.turnLocked(s, true, why, fmt.Sprintf("%d bad statuses, the last one %d", bad.HTTPFailures, status))
+	}
+	return false
+}
+
+func (h *health) turnLocked(s *state, down bool, why, detail string) bool {
 	h.successes, h.failures, h.refused, h.silent = 0, 0, 0, 0
+	if s.down.Load() == down {
+		return false
+	}
+	now := time.Now()
+	h.since, h.why, h.detail = now, why, detail
+	if !down {
+		s.rampFrom.Store(now.UnixNano())
+	}
+	s.down.Store(down)
 	return true
 }
 
-// mark sets the health by hand.
-func (h *health) mark(down bool) {
+// obey sets the health as a mark says, unless it was obeyed before.
+func (h *health) obey(s *state, m *entity.TargetMark) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.turnLocked(down, "by hand")
-	h.successes, h.failures, h.refused, h.silent = 0, 0, 0, 0
-}
-
-// Report tells what became of a request to the peer, for passive checks.
-func (p *Peer) Report(o Outcome, status int) {
-	t := p.target
-	if t == nil || !t.passive {
+	if m.UpdatedAt <= h.marked {
 		return
 	}
-	c := &t.upstream.Entity.HealthChecks.Passive
-	if t.state.health.note(o, status, &c.Healthy, &c.Unhealthy, "traffic") {
-		t.upstream.changed(t)
+	h.marked = m.UpdatedAt
+	if h.turnLocked(s, !m.Healthy, byHand, "") {
+		h.since = time.UnixMilli(int64(m.UpdatedAt * 1000))
+	}
+	if m.Healthy {
+		s.ejected.Store(0)
+		s.outlier.reset()
 	}
 }
 
-// changed logs a target's new health.
-func (u *Upstream) changed(t *Target) {
-	h := &t.state.health
-	h.mu.Lock()
-	why := h.why
-	h.mu.Unlock()
-	if h.down.Load() {
-		u.balance.log.Warn("target is unhealthy", "upstream", u.Entity.Name, "target", t.Entity.Target, "because_of", why)
+// Report tells what became of a request to the peer, for passive checks and outlier
+// detection.
+func (p *Peer) Report(o Outcome, status int) {
+	if p.at == nil || !p.view.passive {
+		return
+	}
+	u, s := p.view, p.at.state
+	c := &u.Entity.HealthChecks.Passive
+	if s.health.note(s, o, status, &c.Healthy, &c.Unhealthy, byTraffic) {
+		u.changed(s)
+	}
+	if d := u.Entity.OutlierDetection; d != nil {
+		u.judge(d, p.at, o != Answered || status >= 500)
+	}
+}
+
+// changed makes new picks look at an address's new health, and logs it.
+func (u *Upstream) changed(s *state) {
+	u.group.changed()
+	s.health.mu.Lock()
+	why, detail := s.health.why, s.health.detail
+	s.health.mu.Unlock()
+	if s.down.Load() {
+		u.group.b.log.Warn("target is unhealthy", "upstream", u.Entity.Name, "target", s.key.target, "address", s.address, "because_of", why, "detail", detail)
 	} else {
-		u.balance.log.Info("target is healthy", "upstream", u.Entity.Name, "target", t.Entity.Target, "because_of", why)
+		u.group.b.log.Info("target is healthy", "upstream", u.Entity.Name, "target", s.key.target, "address", s.address, "because_of", why, "detail", detail)
 	}
 }
 
@@ -119,21 +146,13 @@ func watches(u *entity.Upstream) bool {
 	return c.Healthy.Successes > 0 || c.Unhealthy.HTTPFailures > 0 || c.Unhealthy.TCPFailures > 0 || c.Unhealthy.Timeouts > 0
 }
 
-// usable tells whether enough of the upstream is healthy, by weight.
-func (u *Upstream) usable() bool {
-	limit := u.Entity.HealthChecks.Threshold
-	if limit <= 0 {
-		return true
-	}
-	all, healthy := 0, 0
-	for _, t := range u.Targets {
-		all += t.Weight
-		if !t.state.health.down.Load() {
-			healthy += t.Weight
-		}
-	}
-	return all == 0 || float64(healthy)*100/float64(all) >= limit
-}
+// States of targets and addresses, as Kong names them.
+const (
+	Healthy   = "HEALTHY"
+	Unhealthy = "UNHEALTHY"
+	DNSError  = "DNS_ERROR"
+	ChecksOff = "HEALTHCHECKS_OFF"
+)
 
 // AddressHealth is the health of one address of a target.
 type AddressHealth struct {
@@ -141,6 +160,11 @@ type AddressHealth struct {
 	Port   int    `json:"port"`
 	Health string `json:"health"`
 	Weight int    `json:"weight"`
+	// Since is when the health changed last, in seconds since 1970, 0 for never; Why is
+	// what changed it: traffic, checks, outlier detection or by hand. Detail says more.
+	Since  int64  `json:"since,omitempty"`
+	Why    string `json:"why,omitempty"`
+	Detail string `json:"detail,omitempty"`
 }
 
 // TargetHealth is how this node sees a target.
@@ -148,50 +172,100 @@ type TargetHealth struct {
 	// Health is HEALTHY, UNHEALTHY, DNS_ERROR or HEALTHCHECKS_OFF.
 	Health    string          `json:"health"`
 	Addresses []AddressHealth `json:"addresses"`
-	// Since is when the health changed last, in seconds since 1970, 0 for never; Why
-	// is what changed it: traffic, checks or by hand.
-	Since int64  `json:"since,omitempty"`
-	Why   string `json:"why,omitempty"`
+	// DNS is the type of the records that the addresses are of.
+	DNS    string `json:"dns"`
+	Since  int64  `json:"since,omitempty"`
+	Why    string `json:"why,omitempty"`
+	Detail string `json:"detail,omitempty"`
 }
 
-// Health returns how this node sees the targets, by id.
-func (u *Upstream) Health() map[string]TargetHealth {
-	out := make(map[string]TargetHealth, len(u.Targets))
-	checked := watches(u.Entity) || probes(u.Entity)
+// UpstreamHealth is how this node sees an upstream.
+type UpstreamHealth struct {
+	// Health of the whole: UNHEALTHY when requests have nowhere to go.
+	Health string `json:"health"`
+	// Available of Total weight can be used.
+	Available int64 `json:"available"`
+	Total     int64 `json:"total"`
+	// Requests under way and Pending ones that wait for a connection.
+	Requests int `json:"requests"`
+	Pending  int `json:"pending"`
+	// Targets by id.
+	Targets map[string]TargetHealth `json:"targets"`
+}
+
+// Health returns how this node sees the upstream.
+func (u *Upstream) Health() UpstreamHealth {
+	l := u.live()
+	checked := watches(u.Entity) || u.checks || u.Entity.OutlierDetection != nil
+	out := UpstreamHealth{Health: ChecksOff, Available: int64(l.available), Total: int64(l.total), Targets: make(map[string]TargetHealth, len(u.Targets))} //nolint:gosec // sums of weights
+	if checked {
+		out.Health = Healthy
+		if len(l.usable) == 0 {
+			out.Health = Unhealthy
+		}
+	}
+	out.Requests, out.Pending = u.group.limit.load()
+	now := time.Now().UnixNano()
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	for _, t := range u.Targets {
-		h := &t.state.health
-		state := "HEALTHCHECKS_OFF"
-		switch {
-		case h.down.Load():
-			state = "UNHEALTHY"
-		case checked:
-			state = "HEALTHY"
-		}
-		th := TargetHealth{Health: state, Addresses: []AddressHealth{}}
-		h.mu.Lock()
-		if !h.since.IsZero() {
-			th.Since, th.Why = h.since.Unix(), h.why
-		}
-		h.mu.Unlock()
-		for _, a := range u.balance.known(t) {
-			th.Addresses = append(th.Addresses, AddressHealth{IP: a.Addr().String(), Port: int(a.Port()), Health: state, Weight: t.Weight})
-		}
-		if len(th.Addresses) == 0 {
-			th.Health = "DNS_ERROR"
-		}
-		out[t.Entity.ID] = th
+		out.Targets[t.Entity.ID] = t.health(checked, now)
 	}
 	return out
 }
 
-// Mark sets the health of a target by hand; false when there is none with the id.
-func (u *Upstream) Mark(target string, healthy bool) bool {
-	for _, t := range u.Targets {
-		if t.Entity.ID == target || t.Entity.Target == target {
-			t.state.health.mark(!healthy)
-			u.changed(t)
-			return true
-		}
+// health of a target; the view's mu is held.
+func (t *Target) health(checked bool, now int64) TargetHealth {
+	normal := ChecksOff
+	if checked {
+		normal = Healthy
 	}
-	return false
+	h := TargetHealth{Health: normal, DNS: "A", Addresses: []AddressHealth{}}
+	if t.answer != nil {
+		h.DNS = t.answer.Type.String()
+	}
+	if at, ok := addrPort(t.Host, t.Port); ok && len(t.addresses) == 0 {
+		h.Addresses = append(h.Addresses, AddressHealth{IP: at.Addr().String(), Port: t.Port, Health: normal, Weight: t.Weight})
+	}
+	up := 0
+	for _, a := range t.addresses {
+		ah := a.state.shown(normal, now)
+		ah.Port, ah.Weight = a.port, int(a.weight)
+		if ah.IP = a.state.key.at.Addr().String(); a.dynamic {
+			ah.IP = t.Host
+		}
+		if ah.Health != Unhealthy {
+			up++
+		}
+		if ah.Since > h.Since || h.Why == "" {
+			h.Since, h.Why, h.Detail = ah.Since, ah.Why, ah.Detail
+		}
+		h.Addresses = append(h.Addresses, ah)
+	}
+	switch {
+	case t.dnsError:
+		h.Health, h.DNS = DNSError, ""
+		h.Since, h.Why, h.Detail = t.answer.Until.Add(-t.answer.TTL).Unix(), "names", t.answer.Err.Error()
+	case len(t.addresses) > 0 && up == 0:
+		h.Health = Unhealthy
+	}
+	return h
+}
+
+// shown is the health of an address; normal is that of one with which nothing is wrong.
+func (s *state) shown(normal string, now int64) AddressHealth {
+	h := AddressHealth{Health: normal}
+	s.health.mu.Lock()
+	defer s.health.mu.Unlock()
+	if !s.health.since.IsZero() {
+		h.Since, h.Why, h.Detail = s.health.since.Unix(), s.health.why, s.health.detail
+	}
+	if s.down.Load() {
+		h.Health = Unhealthy
+	} else if until := s.ejected.Load(); until > now {
+		h.Health = Unhealthy
+		at, detail := s.outlier.last()
+		h.Since, h.Why, h.Detail = at.Unix(), byOutliers, detail
+	}
+	return h
 }

@@ -6,25 +6,32 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
-	"strings"
-	"sync"
+	"slices"
+	"sync/atomic"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/sluice-gateway/sluice/shared/entity"
 )
 
-// prober checks the targets of one view, until it is stopped.
+// prober makes the checks of one view.
 type prober struct {
-	u      *Upstream
-	cancel context.CancelFunc
-	done   sync.WaitGroup
-	client *http.Client
-	slots  chan struct{}
+	client  *http.Client
+	tls     *tls.Config
+	limit   int32
+	running atomic.Int32
+	ctx     context.Context //nolint:containedctx // the life of the view
+	stop    context.CancelFunc
 }
 
 // probes tells whether an upstream asks for active checks.
@@ -37,78 +44,42 @@ const defaultConcurrency = 10
 
 func newProber(u *Upstream) *prober {
 	c := &u.Entity.HealthChecks.Active
-	n := c.Concurrency
-	if n < 1 {
-		n = defaultConcurrency
+	p := &prober{limit: defaultConcurrency}
+	if c.Concurrency > 0 {
+		p.limit = int32(min(c.Concurrency, 1<<30)) //nolint:gosec // bounded
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	p := &prober{u: u, cancel: cancel, slots: make(chan struct{}, n)}
+	p.tls = &tls.Config{InsecureSkipVerify: !c.HTTPSVerifyCertificate, ServerName: c.HTTPSSNI} //nolint:gosec // as the user says
 	p.client = &http.Client{
-		Transport: &http.Transport{
-			DisableKeepAlives: true,
-			TLSClientConfig:   &tls.Config{InsecureSkipVerify: !c.HTTPSVerifyCertificate, ServerName: c.HTTPSSNI}, //nolint:gosec // as the user says
-		},
+		Transport:     &http.Transport{DisableKeepAlives: true, TLSClientConfig: p.tls, MaxResponseHeaderBytes: 64 << 10},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	for _, t := range u.Targets {
-		if t.Weight > 0 {
-			p.done.Go(func() { p.watch(ctx, t) })
-		}
-	}
+	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
 }
 
-// stop ends the checks; it does not wait for those under way.
-func (p *prober) stop() { p.cancel() }
-
-// watch checks one target at the interval of its health.
-func (p *prober) watch(ctx context.Context, t *Target) {
-	c := &p.u.Entity.HealthChecks.Active
-	first := true
-	for {
-		interval := c.Healthy.Interval
-		if t.state.health.down.Load() {
-			interval = c.Unhealthy.Interval
-		}
-		wait := time.Duration(interval * float64(time.Second))
-		if interval <= 0 {
-			wait = time.Second // this health is not checked; the other one may come
-		} else {
-			// Checks of many targets spread out.
-			wait = wait*9/10 + rand.N(wait/5+1)
-		}
-		if first {
-			wait, first = rand.N(wait/10+time.Millisecond), false
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
-		if interval > 0 {
-			p.check(ctx, t)
-		}
+// begin takes one of the checks that may be under way at the same time.
+func (p *prober) begin() bool {
+	if p.running.Add(1) > p.limit {
+		p.running.Add(-1)
+		return false
 	}
+	return true
 }
 
-func (p *prober) check(ctx context.Context, t *Target) {
-	select {
-	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
-	case <-ctx.Done():
-		return
-	}
-	c := &p.u.Entity.HealthChecks.Active
-	limit := time.Duration(c.Timeout * float64(time.Second))
+func (p *prober) end() { p.running.Add(-1) }
+
+// check makes one check and counts its outcome.
+func (p *prober) check(ctx context.Context, u *Upstream, s *state) {
+	c := &u.Entity.HealthChecks.Active
+	limit := seconds(c.Timeout)
 	if limit <= 0 {
 		limit = time.Second
 	}
-	probe, cancel := context.WithTimeout(ctx, limit)
+	within, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	status, err := p.probe(probe, t)
-	if ctx.Err() != nil {
+	defer context.AfterFunc(p.ctx, cancel)()
+	code, err := p.probe(within, u, s)
+	if ctx.Err() != nil || p.ctx.Err() != nil {
 		return
 	}
 	outcome := Answered
@@ -119,49 +90,47 @@ func (p *prober) check(ctx context.Context, t *Target) {
 	default:
 		outcome = Failed
 	}
-	if t.state.health.note(outcome, status, &c.Healthy, &c.Unhealthy, "checks") {
-		p.u.changed(t)
+	if err != nil && u.group.b.log.IsDebug() {
+		u.group.b.log.Debug("check failed", "upstream", u.Entity.Name, "target", s.key.target, "address", s.address, "error", err)
+	}
+	if s.health.note(s, outcome, code, &c.Healthy, &c.Unhealthy, byChecks) {
+		u.changed(s)
 	}
 }
 
-// probe makes one check. A TCP check that connects counts as a good status.
-func (p *prober) probe(ctx context.Context, t *Target) (status int, err error) {
-	c := &p.u.Entity.HealthChecks.Active
-	address, err := p.u.balance.resolve(ctx, t)
-	if err != nil {
-		return 0, err
-	}
-	if c.Type == "tcp" {
-		nc, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+// probe makes one check. One of TCP that connects, and one of gRPC that serves, count as
+// a good status.
+func (p *prober) probe(ctx context.Context, u *Upstream, s *state) (code int, err error) {
+	c := &u.Entity.HealthChecks.Active
+	switch c.Type {
+	case "tcp":
+		nc, err := new(net.Dialer).DialContext(ctx, "tcp", s.address)
 		if err != nil {
 			return 0, err
 		}
-		if len(c.Healthy.HTTPStatuses) > 0 {
-			status = c.Healthy.HTTPStatuses[0]
-		}
-		return status, nc.Close()
+		return good(c), nc.Close()
+	case "grpc", "grpcs":
+		return p.probeGRPC(ctx, c, u, s)
 	}
-	scheme := "http"
-	if c.Type == "https" || c.Type == "grpcs" {
-		scheme = "https"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+address+c.HTTPPath, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Type+"://"+s.address+c.HTTPPath, nil)
 	if err != nil {
 		return 0, fmt.Errorf("make check: %w", err)
 	}
 	for name, values := range c.Headers {
-		for _, v := range values {
-			req.Header.Add(name, v)
-		}
+		req.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}
-	req.Host = t.Host
-	if host := p.u.Entity.HostHeader; host != "" {
-		req.Host = host
-	}
+	req.Host = u.checkHost(s)
 	if host := req.Header.Get("Host"); host != "" {
 		req.Host = host
 	}
-	resp, err := p.client.Do(req)
+	client := p.client
+	if c.Type == "https" && c.HTTPSSNI == "" {
+		// The name of the target is what its certificate is for.
+		t := p.client.Transport.(*http.Transport).Clone() //nolint:forcetypeassert // made above
+		t.TLSClientConfig.ServerName = u.checkName(s)
+		client = &http.Client{Transport: t, CheckRedirect: p.client.CheckRedirect}
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return 0, err
 	}
@@ -169,22 +138,75 @@ func (p *prober) probe(ctx context.Context, t *Target) (status int, err error) {
 	return resp.StatusCode, resp.Body.Close()
 }
 
-// known are the addresses of a target, as far as they are known now.
-func (b *Balancer) known(t *Target) []netip.AddrPort {
-	if t.addr != "" {
-		if a, err := netip.ParseAddrPort(t.addr); err == nil {
-			return []netip.AddrPort{a}
+// probeGRPC asks the service grpc.health.v1.Health; the path without its slash is the
+// name of the service that it is asked about, none for /.
+func (p *prober) probeGRPC(ctx context.Context, c *entity.ActiveCheck, u *Upstream, s *state) (int, error) {
+	transport := insecure.NewCredentials()
+	if c.Type == "grpcs" {
+		config := p.tls.Clone()
+		if config.ServerName == "" {
+			config.ServerName = u.checkName(s)
+		}
+		transport = credentials.NewTLS(config)
+	}
+	conn, err := grpc.NewClient(
+		"passthrough:///"+s.address, grpc.WithTransportCredentials(transport), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
+		grpc.WithAuthority(u.checkHost(s)),
+	)
+	if err != nil {
+		return 0, fmt.Errorf("make check: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	for name, values := range c.Headers {
+		for _, v := range values {
+			ctx = metadata.AppendToOutgoingContext(ctx, name, v) //nolint:fatcontext // a few headers
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	r, err := b.names.lookup(ctx, strings.TrimSuffix(t.Host, "."))
-	if err != nil {
-		return nil
+	request := &healthv1.HealthCheckRequest{}
+	if len(c.HTTPPath) > 1 {
+		request.Service = c.HTTPPath[1:]
 	}
-	out := make([]netip.AddrPort, len(r.addrs))
-	for i, a := range r.addrs {
-		out[i] = netip.AddrPortFrom(a, uint16(t.Port))
+	answer, err := healthv1.NewHealthClient(conn).Check(ctx, request)
+	switch {
+	case status.Code(err) == codes.DeadlineExceeded:
+		return 0, context.DeadlineExceeded
+	case status.Code(err) == codes.Unavailable:
+		return 0, err
+	case err != nil || answer.GetStatus() != healthv1.HealthCheckResponse_SERVING:
+		return poor(c), nil //nolint:nilerr // it answers, and does not serve
 	}
-	return out
+	return good(c), nil
+}
+
+// good is a status that counts as healthy, poor one that counts as unhealthy.
+func good(c *entity.ActiveCheck) int {
+	if len(c.Healthy.HTTPStatuses) > 0 {
+		return c.Healthy.HTTPStatuses[0]
+	}
+	return 0
+}
+
+func poor(c *entity.ActiveCheck) int {
+	if len(c.Unhealthy.HTTPStatuses) > 0 {
+		return c.Unhealthy.HTTPStatuses[0]
+	}
+	return 0
+}
+
+// checkHost is the Host of checks, and checkName the name that certificates are for.
+func (u *Upstream) checkHost(s *state) string {
+	if u.Entity.HostHeader != "" {
+		return u.Entity.HostHeader
+	}
+	return u.checkName(s)
+}
+
+func (u *Upstream) checkName(s *state) string {
+	for _, a := range u.now.Load().all {
+		if a.state == s {
+			return u.hostOf(a)
+		}
+	}
+	host, _ := SplitTarget(s.key.target)
+	return host
 }

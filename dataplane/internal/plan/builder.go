@@ -99,6 +99,8 @@ func (b *Builder) apply(ctx context.Context, u config.Update) ([]config.EntityEr
 		n.from = b.empty()
 	}
 	u.Changes = n.openVaults(u.Changes)
+	// All nodes of a cluster know it, and clients do not.
+	b.options.Balancer.SignCookies(u.To.Lineage)
 	readable := n.decode(ctx, u.Changes)
 	if err := ctx.Err(); err != nil {
 		n.closeVaults()
@@ -471,6 +473,14 @@ func (n *building) buildUpstreams(p *Plan) {
 			ids[entity.RefID(old.Upstream)] = struct{}{}
 		}
 	}
+	// A mark that is taken away changes nothing: it was obeyed.
+	for _, v := range n.changes["target_marks"] {
+		if m, ok := v.(*entity.TargetMark); ok && m != nil {
+			if t := get[entity.Target](p, "targets", entity.RefID(m.Target)); t != nil {
+				ids[entity.RefID(t.Upstream)] = struct{}{}
+			}
+		}
+	}
 	if len(ids) == 0 {
 		return
 	}
@@ -488,7 +498,8 @@ func (n *building) buildUpstreams(p *Plan) {
 	}
 	for id := range ids {
 		if e := get[entity.Upstream](p, "upstreams", id); e != nil {
-			view := n.b.options.Balancer.Upstream(e, foreign[entity.Target](p, "targets", "upstream", id))
+			targets := foreign[entity.Target](p, "targets", "upstream", id)
+			view := n.b.options.Balancer.Upstream(e, targets, marksOf(p, targets))
 			n.upstreams = append(n.upstreams, view)
 			edit(p.spaceOf("upstreams", id)).Set(e.Name, view)
 		}
@@ -500,6 +511,19 @@ func (n *building) buildUpstreams(p *Plan) {
 			p.spaces[space].upstreams = edit.Done()
 		}
 	}
+}
+
+// marksOf returns the marks that were given by hand to targets.
+func marksOf(p *Plan, targets []*entity.Target) []*entity.TargetMark {
+	t := p.tables["target_marks"]
+	if t == nil || t.byID.Len() == 0 {
+		return nil
+	}
+	var out []*entity.TargetMark
+	for _, target := range targets {
+		out = append(out, foreign[entity.TargetMark](p, "target_marks", "target", target.ID)...)
+	}
+	return out
 }
 
 // undo lets go of what a refused build made.
@@ -532,7 +556,7 @@ func (n *building) drop(p *Plan) {
 			}
 		}
 	}
-	if !n.whole && n.changes["upstreams"] == nil && n.changes["targets"] == nil {
+	if !n.whole && n.changes["upstreams"] == nil && n.changes["targets"] == nil && n.changes["target_marks"] == nil {
 		return
 	}
 	for _, space := range append(slices.Collect(maps.Keys(n.old.spaces)), "") {

@@ -89,6 +89,11 @@ type walk struct {
 	match router.Match
 	call  transport.Call
 	skip  balancer.Skip
+	// up is the upstream that the service's host names, nil when it names none; peer the
+	// target that the request is at.
+	up   *balancer.Upstream
+	peer balancer.Peer
+	held holds
 	// chosen are the configs that the access phase picked; ran how many of them did.
 	chosen []*plan.Instance
 	// logs tells that one of them has a log phase.
@@ -104,6 +109,7 @@ func (p *Proxy) Serve(x *pdk.Exchange, r Responder) {
 	w.p, w.plan, w.x = p, p.o.Plan(), x
 	p.Counts.Active.Add(1)
 	p.serve(w, x, r)
+	w.leave()
 	p.Counts.Active.Add(-1)
 	p.Counts.Requests.Add(1)
 	chosen := w.chosen

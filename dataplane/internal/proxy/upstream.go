@@ -14,8 +14,8 @@ import (
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
-// upstream calls the service, on another target when one fails and Kong's rules allow
-// it. It returns true when the client's connection was handed over to a tunnel.
+// upstream calls the service, on another target when one fails and the rules allow it.
+// It returns true when the client's connection was handed over to a tunnel.
 func (p *Proxy) upstream(w *walk, x *pdk.Exchange, r Responder) (handedOver bool) {
 	s := w.route.Service
 	if s == nil {
@@ -33,61 +33,53 @@ func (p *Proxy) upstream(w *walk, x *pdk.Exchange, r Responder) (handedOver bool
 	w.call.BufferRequest = w.route.Entity.RequestBuffering
 	w.call.MaxBody = p.o.MaxBody
 	w.call.Informational = r
+	w.up, _ = w.plan.UpstreamIn(x.Workspace, x.Upstream.Host)
+	if !w.admit(x) {
+		return false
+	}
+	rules := w.rules(x, retries)
 	named := x.Upstream.HostHeader != ""
 	for try := 0; ; try++ {
-		began := time.Now()
-		peer, hostHeader, err := p.pick(w, x)
+		fault, err := p.try(w, x, s, named)
 		if err != nil {
 			_ = x.Fail(503, err.Error())
 			x.Source = pdk.SourceError
 			return false
 		}
-		if !named {
-			x.Upstream.HostHeader = hostHeader
-		}
-		endpoint := w.endpoint(s, &x.Upstream, peer)
-		x.UpstreamSent = time.Now()
-		x.Tries = append(x.Tries, pdk.Try{Address: peer.Address, Start: x.UpstreamSent, Latency: x.UpstreamSent.Sub(began)})
-		peer.Start()
-		fault := endpoint.RoundTrip(x, &w.call)
-		x.UpstreamFirst = time.Now()
 		if fault == nil {
-			peer.Done(x.UpstreamFirst.Sub(x.UpstreamSent))
-			peer.Report(balancer.Answered, x.Response.Status)
-			x.Source = pdk.SourceUpstream
-			x.Tries[len(x.Tries)-1].Code = x.Response.Status
 			if w.call.Upgraded != nil {
 				p.tunnel(w, x, r)
 				return true
 			}
+			if rules.unwanted(x) && rules.again(try) && transport.Replayable(x) {
+				x.Tries[len(x.Tries)-1].Err = "status"
+				w.done()
+				transport.Discard(x)
+				x.Source = pdk.SourceNone
+				w.skip.Add(w.peer)
+				rules.pause(try)
+				continue
+			}
 			return false
 		}
-		peer.Done(0)
-		last := &x.Tries[len(x.Tries)-1]
-		last.Err, last.Code = kindText(fault.Kind), statusOf(fault.Kind)
-		switch {
-		case fault.Kind == transport.ErrRequestBody || fault.Kind == transport.ErrBodyTooLarge || fault.Kind == transport.ErrRequest:
-		case last.Code == 504:
-			peer.Report(balancer.TimedOut, 0)
-		default:
-			peer.Report(balancer.Failed, 0)
-		}
-		if try < retries && mayRetry(x.Request.Method, fault) {
-			w.skip.Add(peer)
+		w.done()
+		if rules.repeats(x.Request.Method, fault) && rules.again(try) {
+			w.skip.Add(w.peer)
+			rules.pause(try)
 			continue
 		}
-		p.log.Warn("upstream failed", "request_id", strings.Clone(x.ID), "service", e.Name, "address", peer.Address, "step", last.Err,
+		last := &x.Tries[len(x.Tries)-1]
+		p.log.Warn("upstream failed", "request_id", strings.Clone(x.ID), "service", e.Name, "address", w.peer.Address, "step", last.Err,
 			"tries", try+1, "error", fault)
 		x.Response.Header.Reset()
+		status := last.Code
 		if fault.Kind == transport.ErrRequestBody {
-			status := 400
+			status = 400
 			if errors.Is(fault, os.ErrDeadlineExceeded) {
 				status = 408 // the client was too slow
 			}
-			_ = x.FailWithDefault(status, "", p.o.ErrorType)
-		} else {
-			_ = x.FailWithDefault(last.Code, "", p.o.ErrorType)
 		}
+		_ = x.FailWithDefault(status, "", p.o.ErrorType)
 		x.Source = pdk.SourceError
 		return false
 	}
@@ -111,10 +103,47 @@ func (w *walk) override(x *pdk.Exchange, retries int) int {
 	return retries
 }
 
+// try sends the request to one target. err says that there is none.
+func (p *Proxy) try(w *walk, x *pdk.Exchange, s *plan.Service, named bool) (fault *transport.Error, err error) { //nolint:revive,staticcheck // two kinds of errors
+	began := time.Now()
+	peer, hostHeader, err := p.pick(w, x)
+	if err != nil {
+		return nil, err
+	}
+	w.peer = peer
+	if !named {
+		x.Upstream.HostHeader = hostHeader
+	}
+	endpoint := w.endpoint(s, &x.Upstream, peer)
+	x.UpstreamSent = time.Now()
+	x.Tries = append(x.Tries, pdk.Try{Address: peer.Address, Start: x.UpstreamSent, Latency: x.UpstreamSent.Sub(began)})
+	w.peer.Start()
+	w.held.peer = true
+	fault = endpoint.RoundTrip(x, &w.call)
+	x.UpstreamFirst = time.Now()
+	last := &x.Tries[len(x.Tries)-1]
+	if fault == nil {
+		peer.Observe(x.UpstreamFirst.Sub(x.UpstreamSent), x.UpstreamFirst)
+		peer.Report(balancer.Answered, x.Response.Status)
+		x.Source = pdk.SourceUpstream
+		last.Code = x.Response.Status
+		return nil, nil
+	}
+	last.Err, last.Code = kindText(fault.Kind), statusOf(fault.Kind)
+	switch {
+	case fault.Kind == transport.ErrRequestBody || fault.Kind == transport.ErrBodyTooLarge || fault.Kind == transport.ErrRequest:
+	case last.Code == 504:
+		peer.Report(balancer.TimedOut, 0)
+	default:
+		peer.Report(balancer.Failed, 0)
+	}
+	return fault, nil
+}
+
 // pick chooses a peer, and the Host that it gets unless the route preserves the client's.
 func (p *Proxy) pick(w *walk, x *pdk.Exchange) (balancer.Peer, string, error) {
 	up := &x.Upstream
-	if u, ok := w.plan.UpstreamIn(x.Workspace, up.Host); ok {
+	if u := w.up; u != nil {
 		peer, err := u.Pick(w.context(), x, &w.skip)
 		if err != nil {
 			return peer, "", err
@@ -159,23 +188,6 @@ func (w *walk) dial(s *plan.Service, scheme, address, server string) *transport.
 	k.TLS, k.ServerName, k.TLSID = true, server, s.TLS.ID
 	settings := s.TLS
 	return w.p.o.Transport.Endpoint(k, func() *tls.Config { return settings.Config(server) })
-}
-
-// mayRetry follows Kong's rule: connection faults and timeouts before an answer; POST,
-// PATCH and LOCK only while nothing was sent; never without the body.
-func mayRetry(method string, e *transport.Error) bool {
-	if e.BodyTaken {
-		return false
-	}
-	switch e.Kind {
-	case transport.ErrRequest, transport.ErrRequestBody, transport.ErrBodyTooLarge, transport.ErrBadResponse:
-		return false
-	}
-	switch method {
-	case "POST", "PATCH", "LOCK":
-		return !e.Sent
-	}
-	return true
 }
 
 func statusOf(k transport.ErrorKind) int {

@@ -114,6 +114,13 @@ type Answer struct {
 
 	refresh time.Time // when it is fetched anew
 	next    atomic.Uint32
+	text    atomic.Pointer[texts]
+}
+
+// texts are ip:port of the records with the port that was asked for last.
+type texts struct {
+	port int
+	list []string
 }
 
 // Record is one address of a name.
@@ -338,3 +345,20 @@ func (a *Answer) Next() int { return int((a.next.Add(1) - 1) % uint32(len(a.Reco
 
 // Peek returns what is known of a name, or nil. It neither asks nor waits.
 func (r *Resolver) Peek(name string) *Answer { return r.answer(name) }
+
+// Address returns ip:port of a record: with its own port, or else with this one.
+func (a *Answer) Address(i, port int) string {
+	t := a.text.Load()
+	if t == nil || t.port != port {
+		t = &texts{port: port, list: make([]string, len(a.Records))}
+		for j := range a.Records {
+			p := uint16(port) //nolint:gosec // a port
+			if a.Records[j].Port != 0 {
+				p = a.Records[j].Port
+			}
+			t.list[j] = netip.AddrPortFrom(a.Records[j].Addr, p).String()
+		}
+		a.text.Store(t)
+	}
+	return t.list[i]
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/resolver"
+	"github.com/sluice-gateway/sluice/dataplane/internal/resolver/resolvertest"
 )
 
 func text(a *resolver.Answer) string {
@@ -41,7 +42,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 
 // TestRecords holds what names of all kinds of records stand for.
 func TestRecords(t *testing.T) {
-	s := newServer(
+	s := resolvertest.New(
 		t,
 		"a.test. 60 A 10.0.0.2", "a.test. 60 A 10.0.0.1",
 		"six.test. 60 AAAA 2001:db8::1",
@@ -99,7 +100,7 @@ func TestRecords(t *testing.T) {
 		}
 	}
 	for _, mode := range []string{"", "lazy"} {
-		s.set(func() { s.broken = mode })
+		s.Set(func(f *resolvertest.Faults) { f.Broken = mode })
 		r, _ := resolverFor(t, resolver.Options{}, "", s)
 		if got := lookup(t, r, "far.test"); got != "10.0.0.1 10.0.0.2" {
 			t.Errorf("aliases, server %q: %s", mode, got)
@@ -113,26 +114,26 @@ func TestRecords(t *testing.T) {
 // TestTypesThatAreAskedFor holds that the last type that worked comes first, and that
 // services are asked for only where that makes sense when it is wanted so.
 func TestTypesThatAreAskedFor(t *testing.T) {
-	s := newServer(t, "a.test. 60 A 10.0.0.1", "_x._tcp.test. 60 SRV 0 0 1 a.test.")
+	s := resolvertest.New(t, "a.test. 60 A 10.0.0.1", "_x._tcp.test. 60 SRV 0 0 1 a.test.")
 	r, c := resolverFor(t, resolver.Options{StaleTTL: -1}, "", s)
 	lookup(t, r, "a.test")
-	if n := s.questions("a.test.", "SRV"); n != 1 {
+	if n := s.Questions("a.test.", "SRV"); n != 1 {
 		t.Errorf("%d questions for services, want 1", n)
 	}
 	c.pass(2 * time.Minute)
 	lookup(t, r, "a.test")
-	if n, all := s.questions("a.test.", "SRV"), s.questions("a.test.", ""); n != 1 || all != 3 {
+	if n, all := s.Questions("a.test.", "SRV"), s.Questions("a.test.", ""); n != 1 || all != 3 {
 		t.Errorf("%d questions of %d are for services, want 1 of 3: the last type comes first", n, all)
 	}
 	strict, _ := resolverFor(t, resolver.Options{Order: []resolver.Type{resolver.A, resolver.SRV}, StrictSRV: true}, "", s)
-	before := s.questions("", "")
+	before := s.Questions("", "")
 	lookup(t, strict, "gone.test")
 	lookup(t, strict, "_x._tcp.test")
-	if n := s.questions("gone.test.", "SRV"); n != 0 {
+	if n := s.Questions("gone.test.", "SRV"); n != 0 {
 		t.Errorf("%d questions for services of a plain name", n)
 	}
 	if got := lookup(t, strict, "_x._tcp.test"); got != "10.0.0.1:1*1" {
-		t.Errorf("%s after %d questions", got, s.questions("", "")-before)
+		t.Errorf("%s after %d questions", got, s.Questions("", "")-before)
 	}
 	if _, err := resolver.ParseOrder([]string{"A", "MX"}); err == nil || !strings.Contains(err.Error(), "MX") {
 		t.Errorf("order with MX: %v", err)
@@ -141,14 +142,14 @@ func TestTypesThatAreAskedFor(t *testing.T) {
 
 // TestLifetimes holds how long answers and failures serve.
 func TestLifetimes(t *testing.T) {
-	s := newServer(t, "a.test. 60 A 10.0.0.1")
+	s := resolvertest.New(t, "a.test. 60 A 10.0.0.1")
 	r, c := resolverFor(t, resolver.Options{Order: []resolver.Type{resolver.A}, StaleTTL: time.Minute, NotFoundTTL: 30 * time.Second, ErrorTTL: 2 * time.Second}, "options attempts:1", s)
 	expect := func(want string, questions int) {
 		t.Helper()
 		if got := lookup(t, r, "a.test"); !strings.HasPrefix(got, want) {
 			t.Errorf("%s, want %s", got, want)
 		}
-		eventually(t, "the questions are asked", func() bool { return s.questions("a.test.", "") == questions })
+		eventually(t, "the questions are asked", func() bool { return s.Questions("a.test.", "") == questions })
 	}
 	settled := func(want string) {
 		t.Helper()
@@ -157,14 +158,14 @@ func TestLifetimes(t *testing.T) {
 	expect("10.0.0.1", 1)
 	expect("10.0.0.1", 1)
 	// Ahead of its end the answer is fetched anew, and the request does not wait.
-	s.say(t, "a.test. 60 A 10.0.0.2")
+	s.Say(t, "a.test. 60 A 10.0.0.2")
 	c.pass(53 * time.Second)
 	expect("10.0.0.1", 1)
 	c.pass(2 * time.Second)
 	expect("10.0.0.1", 2)
 	settled("10.0.0.2")
 	// A server that fails lets the answer serve on until StaleTTL is over.
-	s.set(func() { s.rcode["a.test."] = dns.RcodeServerFailure })
+	s.Set(func(f *resolvertest.Faults) { f.Codes["a.test."] = dns.RcodeServerFailure })
 	c.pass(60*time.Second - time.Millisecond)
 	expect("10.0.0.2", 3)
 	eventually(t, "the failure is noted", func() bool { return len(r.Names()) == 1 && r.Names()[0].Failures == 0 && r.Names()[0].Questions == 3 })
@@ -175,32 +176,32 @@ func TestLifetimes(t *testing.T) {
 	expect("no name server answers", 5)
 	expect("no name server answers", 5) // for ErrorTTL
 	c.pass(2 * time.Second)
-	s.set(func() { s.rcode["a.test."] = dns.RcodeNameError })
+	s.Set(func(f *resolvertest.Faults) { f.Codes["a.test."] = dns.RcodeNameError })
 	expect("name does not exist", 6)
 	c.pass(29 * time.Second)
 	expect("name does not exist", 6) // for NotFoundTTL
-	s.say(t, "a.test. 60 A 10.0.0.3")
+	s.Say(t, "a.test. 60 A 10.0.0.3")
 	c.pass(time.Second)
 	expect("10.0.0.3", 7)
 }
 
 func TestLifetimeOfZero(t *testing.T) {
-	s := newServer(t, "a.test. 0 A 10.0.0.1")
+	s := resolvertest.New(t, "a.test. 0 A 10.0.0.1")
 	r, _ := resolverFor(t, resolver.Options{Order: []resolver.Type{resolver.A}}, "", s)
 	for i := range 4 {
 		want := fmt.Sprintf("10.0.0.%d", i+1)
-		s.say(t, "a.test. 0 A "+want)
+		s.Say(t, "a.test. 0 A "+want)
 		if got := lookup(t, r, "a.test"); got != want {
 			t.Errorf("%s, want %s: each look-up asks", got, want)
 		}
 	}
 	r, c := resolverFor(t, resolver.Options{Order: []resolver.Type{resolver.A}, ValidTTL: time.Minute}, "", s)
-	before := s.questions("", "")
+	before := s.Questions("", "")
 	for range 4 {
 		lookup(t, r, "a.test")
 		c.pass(10 * time.Second)
 	}
-	if n := s.questions("", "") - before; n != 1 {
+	if n := s.Questions("", "") - before; n != 1 {
 		t.Errorf("%d questions within ValidTTL, want 1", n)
 	}
 }
@@ -211,31 +212,31 @@ func TestServers(t *testing.T) {
 	for _, fault := range []string{"silent", "SERVFAIL", "REFUSED", "garbage", "question"} {
 		t.Run(fault, func(t *testing.T) {
 			t.Parallel()
-			bad := newServer(t, "a.test. 60 A 10.9.9.9")
-			good := newServer(t, "a.test. 60 A 10.0.0.1", "b.test. 60 A 10.0.0.2")
+			bad := resolvertest.New(t, "a.test. 60 A 10.9.9.9")
+			good := resolvertest.New(t, "a.test. 60 A 10.0.0.1", "b.test. 60 A 10.0.0.2")
 			switch fault {
 			case "silent":
-				bad.set(func() { bad.silent = true })
+				bad.Set(func(f *resolvertest.Faults) { f.Silent = true })
 			case "SERVFAIL":
-				bad.set(func() { bad.rcode["a.test."] = dns.RcodeServerFailure })
+				bad.Set(func(f *resolvertest.Faults) { f.Codes["a.test."] = dns.RcodeServerFailure })
 			case "REFUSED":
-				bad.set(func() { bad.rcode["a.test."] = dns.RcodeRefused })
+				bad.Set(func(f *resolvertest.Faults) { f.Codes["a.test."] = dns.RcodeRefused })
 			default:
-				bad.set(func() { bad.broken = fault })
+				bad.Set(func(f *resolvertest.Faults) { f.Broken = fault })
 			}
 			r, c := resolverFor(t, resolver.Options{Order: []resolver.Type{resolver.A}}, "options timeout:1 attempts:1", bad, good)
 			if got := lookup(t, r, "a.test"); got != "10.0.0.1" {
 				t.Errorf("%s", got)
 			}
-			if got := lookup(t, r, "b.test"); got != "10.0.0.2" || bad.questions("b.test.", "") != 0 {
-				t.Errorf("%s; the server that failed was asked %d times", got, bad.questions("b.test.", ""))
+			if got := lookup(t, r, "b.test"); got != "10.0.0.2" || bad.Questions("b.test.", "") != 0 {
+				t.Errorf("%s; the server that failed was asked %d times", got, bad.Questions("b.test.", ""))
 			}
 			if list := r.Servers(); !list[0].Avoided || list[1].Avoided || list[0].Failed == 0 {
 				t.Errorf("%+v", list)
 			}
 			c.pass(time.Minute)
-			bad.set(func() { bad.silent, bad.broken = false, "" })
-			bad.say(t, "c.test. 60 A 10.9.9.1")
+			bad.Set(func(f *resolvertest.Faults) { f.Silent, f.Broken = false, "" })
+			bad.Say(t, "c.test. 60 A 10.9.9.1")
 			if got := lookup(t, r, "c.test"); got != "10.9.9.1" {
 				t.Errorf("the server that recovered is not asked: %s", got)
 			}
@@ -244,16 +245,16 @@ func TestServers(t *testing.T) {
 }
 
 func TestAllServersAreSilent(t *testing.T) {
-	s := newServer(t)
-	s.set(func() { s.silent = true })
+	s := resolvertest.New(t)
+	s.Set(func(f *resolvertest.Faults) { f.Silent = true })
 	r, _ := resolverFor(t, resolver.Options{Order: []resolver.Type{resolver.A}}, "options timeout:1 attempts:2", s)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := r.Lookup(ctx, "a.test"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("who can not wait: %v", err)
 	}
-	if _, err := r.Lookup(t.Context(), "a.test"); !errors.Is(err, resolver.ErrServer) || s.questions("a.test.", "") != 2 {
-		t.Errorf("%v after %d questions", err, s.questions("a.test.", ""))
+	if _, err := r.Lookup(t.Context(), "a.test"); !errors.Is(err, resolver.ErrServer) || s.Questions("a.test.", "") != 2 {
+		t.Errorf("%v after %d questions", err, s.Questions("a.test.", ""))
 	}
 }
 
@@ -265,21 +266,21 @@ func TestWire(t *testing.T) {
 		zone = append(zone, fmt.Sprintf("a.test. 60 A 10.0.1.%d", i))
 	}
 	for fault, tcp := range map[string]int{"": 1, "truncated": 1, "oversize": 1, "edns": 1} {
-		s := newServer(t, zone...)
-		s.set(func() { s.broken = fault })
+		s := resolvertest.New(t, zone...)
+		s.Set(func(f *resolvertest.Faults) { f.Broken = fault })
 		r, _ := resolverFor(t, resolver.Options{Order: []resolver.Type{resolver.A}}, "", s)
 		a, err := r.Lookup(t.Context(), "a.test")
 		if err != nil || len(a.Records) != 100 {
 			t.Fatalf("%s: %v", fault, err)
 		}
-		if n := s.questions("a.test.", "A tcp"); n != tcp {
+		if n := s.Questions("a.test.", "A tcp"); n != tcp {
 			t.Errorf("%q: %d questions over TCP, want %d", fault, n, tcp)
 		}
 	}
-	s := newServer(t, zone...)
+	s := resolvertest.New(t, zone...)
 	r, _ := resolverFor(t, resolver.Options{Order: []resolver.Type{resolver.A}}, "options use-vc", s)
 	lookup(t, r, "a.test")
-	if n := s.questions("a.test.", "A udp"); n != 0 {
+	if n := s.Questions("a.test.", "A udp"); n != 0 {
 		t.Errorf("%d questions over UDP with use-vc", n)
 	}
 }
@@ -288,8 +289,8 @@ func TestWire(t *testing.T) {
 // is on.
 func TestQuestionsAreShared(t *testing.T) {
 	for _, noSync := range []bool{false, true} {
-		s := newServer(t, "a.test. 60 A 10.0.0.1")
-		s.set(func() { s.hold = make(chan struct{}) })
+		s := resolvertest.New(t, "a.test. 60 A 10.0.0.1")
+		s.Set(func(f *resolvertest.Faults) { f.Hold = make(chan struct{}) })
 		r, _ := resolverFor(t, resolver.Options{Order: []resolver.Type{resolver.A}, NoSync: noSync}, "options timeout:10", s)
 		var wait sync.WaitGroup
 		for range 10 {
@@ -300,17 +301,17 @@ func TestQuestionsAreShared(t *testing.T) {
 			})
 		}
 		want := map[bool]int{false: 1, true: 10}[noSync]
-		eventually(t, "all that should ask do", func() bool { return s.questions("a.test.", "") >= want })
-		s.release()
+		eventually(t, "all that should ask do", func() bool { return s.Questions("a.test.", "") >= want })
+		s.Release()
 		wait.Wait()
-		if n := s.questions("a.test.", ""); n > want {
+		if n := s.Questions("a.test.", ""); n > want {
 			t.Errorf("no_sync %v: %d questions, want %d", noSync, n, want)
 		}
 	}
 }
 
 func TestHostsFile(t *testing.T) {
-	s := newServer(t, "db.test. 60 A 10.0.0.9", "_s._tcp.test. 60 SRV 0 5 99 db.test.")
+	s := resolvertest.New(t, "db.test. 60 A 10.0.0.9", "_s._tcp.test. 60 SRV 0 5 99 db.test.")
 	hosts := filepath.Join(t.TempDir(), "hosts")
 	write := func(content string) {
 		if err := os.WriteFile(hosts, []byte(content), 0o600); err != nil {
@@ -346,8 +347,8 @@ func TestHostsFile(t *testing.T) {
 // TestWatching holds that watched names follow their records although nobody looks them
 // up.
 func TestWatching(t *testing.T) {
-	s := newServer(t, "a.test. 1 A 10.0.0.1")
-	r, err := resolver.New(resolver.Options{Servers: []string{s.address}, Order: []resolver.Type{resolver.A}, ResolvConf: filepath.Join(t.TempDir(), "none")})
+	s := resolvertest.New(t, "a.test. 1 A 10.0.0.1")
+	r, err := resolver.New(resolver.Options{Servers: []string{s.Address}, Order: []resolver.Type{resolver.A}, ResolvConf: filepath.Join(t.TempDir(), "none")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -364,7 +365,7 @@ func TestWatching(t *testing.T) {
 	if !r.Names()[0].Watched {
 		t.Error("the state does not tell that it is watched")
 	}
-	s.say(t, "a.test. 1 A 10.0.0.2", "a.test. 1 A 10.0.0.3")
+	s.Say(t, "a.test. 1 A 10.0.0.2", "a.test. 1 A 10.0.0.3")
 	for want := "10.0.0.2 10.0.0.3"; ; {
 		if got := <-answers; got == want {
 			break
@@ -381,7 +382,7 @@ func TestWatching(t *testing.T) {
 
 // TestForgetting holds that the number of names is bounded, and that those in use stay.
 func TestForgetting(t *testing.T) {
-	s := newServer(t, "keep.test. 600 A 10.0.0.1")
+	s := resolvertest.New(t, "keep.test. 600 A 10.0.0.1")
 	r, c := resolverFor(t, resolver.Options{Order: []resolver.Type{resolver.A}, CacheSize: 20}, "", s)
 	lookup(t, r, "keep.test")
 	for i := range 100 {
@@ -392,21 +393,21 @@ func TestForgetting(t *testing.T) {
 	if n := len(r.Names()); n > 20 {
 		t.Errorf("%d names are remembered, want 20 at most", n)
 	}
-	if n := s.questions("keep.test.", ""); n != 1 {
+	if n := s.Questions("keep.test.", ""); n != 1 {
 		t.Errorf("the name in use was asked for %d times", n)
 	}
 }
 
 func TestClosing(t *testing.T) {
-	s := newServer(t)
-	s.set(func() { s.silent = true })
+	s := resolvertest.New(t)
+	s.Set(func(f *resolvertest.Faults) { f.Silent = true })
 	r, _ := resolverFor(t, resolver.Options{Order: []resolver.Type{resolver.A}}, "options timeout:30", s)
 	failed := make(chan error)
 	go func() {
 		_, err := r.Lookup(t.Context(), "a.test")
 		failed <- err
 	}()
-	eventually(t, "it asks", func() bool { return s.questions("a.test.", "") > 0 })
+	eventually(t, "it asks", func() bool { return s.Questions("a.test.", "") > 0 })
 	r.Close()
 	if err := <-failed; !errors.Is(err, resolver.ErrServer) {
 		t.Errorf("who waits gets %v", err)
@@ -421,7 +422,7 @@ func TestClosing(t *testing.T) {
 
 // TestLookupAllocatesNothing for a name that is known.
 func TestLookupAllocatesNothing(t *testing.T) {
-	s := newServer(t, "a.test. 60 A 10.0.0.1")
+	s := resolvertest.New(t, "a.test. 60 A 10.0.0.1")
 	r, _ := resolverFor(t, resolver.Options{}, "", s)
 	lookup(t, r, "a.test")
 	ctx := t.Context()

@@ -21,7 +21,7 @@ var lastChunk = []byte("0\r\n\r\n")
 // converse writes the request and waits for the answer in one go.
 func (t *trip) converse(now time.Time, reused bool) *Error {
 	cn := t.cn
-	cn.armRead(now, t.timeouts.Read)
+	cn.armRead(now, t.timeouts.head())
 	written, n, err := cn.exchange(t.out, t.in, reused)
 	t.sent = written > 0
 	switch {

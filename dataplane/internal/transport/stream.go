@@ -35,7 +35,7 @@ type stream struct {
 func newStream(h *http2Client, x *pdk.Exchange, c *Call) *stream {
 	s := &stream{h: h, trailer: &x.Response.Trailer}
 	silent := func() { s.cancel(errSilence) }
-	s.head.init(c.Timeouts.Read, silent)
+	s.head.init(c.Timeouts.head(), silent)
 	s.read.init(c.Timeouts.Read, silent)
 	inline, from, length := requestBody(x)
 	if inline == nil && from == nil {

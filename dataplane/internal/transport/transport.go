@@ -44,6 +44,15 @@ const (
 // Timeouts of a round trip, each between two successive operations. 0 means none.
 type Timeouts struct {
 	Connect, Write, Read time.Duration
+	// Head bounds the wait for the head of the response instead of Read; 0 means Read.
+	Head time.Duration
+}
+
+func (t *Timeouts) head() time.Duration {
+	if t.Head > 0 {
+		return t.Head
+	}
+	return t.Read
 }
 
 // TLSConfig makes the client config of an endpoint when its first connection is

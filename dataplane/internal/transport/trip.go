@@ -137,7 +137,7 @@ func (t *trip) receive(x *pdk.Exchange, c *Call) *Error {
 				}
 				start = 0
 			}
-			t.cn.armRead(time.Now(), t.timeouts.Read)
+			t.cn.armRead(time.Now(), t.timeouts.head())
 			n, err := t.cn.Read(t.in[t.n:])
 			if t.n += n; n > 0 {
 				t.silent = false

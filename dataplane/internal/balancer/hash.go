@@ -1,0 +1,180 @@
+package balancer
+
+import (
+	"encoding/hex"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"crypto/rand"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/sluice-gateway/sluice/shared/pdk"
+)
+
+// rendezvous returns the address with the highest score for a key, of those that were not
+// tried. Each address draws its score from the key and itself alone, with a chance in
+// proportion to its weight: when addresses or weights change, only keys of those that
+// lost some move, and nothing but to those that gained.
+func rendezvous(l *live, key uint64, skip *Skip) *address {
+	var best *address
+	highest := math.Inf(-1)
+	if l.equal {
+		top := uint64(0)
+		for _, a := range l.usable {
+			if s := mix(key ^ a.hash); (best == nil || s > top) && (skip.n == 0 || !skip.has(a.state)) {
+				best, top = a, s
+			}
+		}
+		return best
+	}
+	for _, a := range l.usable {
+		if skip.n > 0 && skip.has(a.state) {
+			continue
+		}
+		// The logarithm of a number from 0 to 1, by weight. x-1 is never less than the
+		// logarithm of x, so that most need not be taken.
+		x := (float64(mix(key^a.hash)>>11) + 0.5) / (1 << 53)
+		w := float64(a.weight)
+		if best != nil && (x-1)/w <= highest {
+			continue
+		}
+		if s := math.Log(x) / w; best == nil || s > highest {
+			best, highest = a, s
+		}
+	}
+	return best
+}
+
+// mix spreads the bits of a number over all of them.
+func mix(v uint64) uint64 {
+	v ^= v >> 33
+	v *= 0xff51afd7ed558ccd
+	v ^= v >> 33
+	v *= 0xc4ceb9fe1a85ec53
+	return v ^ v>>33
+}
+
+// hashKey returns what a request is hashed on, or false when it has nothing.
+func (u *Upstream) hashKey(x *pdk.Exchange) (uint64, bool) {
+	e := u.Entity
+	if key, ok := u.property(x, e.HashOn, e.HashOnHeader, e.HashOnQueryArg, e.HashOnURICapture); ok {
+		return key, true
+	}
+	return u.property(x, e.HashFallback, e.HashFallbackHeader, e.HashFallbackQueryArg, e.HashFallbackURICapture)
+}
+
+// property hashes one property of a request.
+func (u *Upstream) property(x *pdk.Exchange, on, header, arg, capture string) (uint64, bool) {
+	switch on {
+	case "consumer":
+		id := x.Credential.ID
+		if x.Consumer != nil {
+			id = x.Consumer.ID
+		}
+		return xxhash.Sum64String(id), id != ""
+	case "ip":
+		b := x.Request.Client.Addr().Unmap().As16()
+		return xxhash.Sum64(b[:]), x.Request.Client.IsValid()
+	case "header":
+		return headerHash(&x.Request.Header, header)
+	case "path":
+		return xxhash.Sum64String(x.Request.Path), true
+	case "query_arg":
+		return queryHash(x.Request.RawQuery, arg)
+	case "uri_capture":
+		v := ""
+		if i, err := strconv.Atoi(capture); err != nil {
+			v = x.Captures.ByName(capture)
+		} else if i >= 0 && i < len(x.Captures.Values) {
+			v = x.Captures.Values[i]
+		}
+		return xxhash.Sum64String(v), v != ""
+	case "cookie":
+		return xxhash.Sum64String(u.hashCookie(x)), true
+	}
+	return 0, false
+}
+
+func headerHash(h *pdk.Header, name string) (uint64, bool) {
+	var d xxhash.Digest
+	n := 0
+	fields := h.Fields()
+	for i := range fields {
+		if pdk.EqualFold(fields[i].Name, name) {
+			if n == 0 {
+				d.Reset()
+			} else {
+				_, _ = d.WriteString(", ")
+			}
+			_, _ = d.WriteString(fields[i].Value)
+			n++
+		}
+	}
+	if n == 0 {
+		return 0, false
+	}
+	return d.Sum64(), true
+}
+
+// queryHash hashes an argument; of one that is there several times, the order does not
+// matter.
+func queryHash(query, name string) (uint64, bool) {
+	var list []string
+	first, n := "", 0
+	for v := range pdk.QueryValues(query, name) {
+		if n++; n == 1 {
+			first = v
+			continue
+		}
+		if list == nil {
+			list = append(list, first)
+		}
+		list = append(list, v)
+	}
+	if list != nil {
+		slices.Sort(list)
+		first = strings.Join(list, ",")
+	}
+	return xxhash.Sum64String(first), n > 0
+}
+
+// hashCookie returns the cookie's value, and hands a new one out when there is none.
+func (u *Upstream) hashCookie(x *pdk.Exchange) string {
+	name := u.Entity.HashOnCookie
+	if v := cookieOf(&x.Request.Header, name); v != "" {
+		return v
+	}
+	if x.HashCookie == "" {
+		x.HashCookie = randomID()
+		x.HashCookieLine = name + "=" + x.HashCookie + "; Path=" + u.Entity.HashOnCookiePath + "; Same-Site=Lax; HttpOnly"
+	}
+	return x.HashCookie
+}
+
+// cookieOf returns the value of a request's cookie, "" for none.
+func cookieOf(h *pdk.Header, name string) string {
+	fields := h.Fields()
+	for i := range fields {
+		if !pdk.EqualFold(fields[i].Name, "Cookie") {
+			continue
+		}
+		for pair := range strings.SplitSeq(fields[i].Value, ";") {
+			if k, v, ok := strings.Cut(strings.TrimSpace(pair), "="); ok && k == name && v != "" {
+				return v
+			}
+		}
+	}
+	return ""
+}
+
+// randomID is a random UUID.
+func randomID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:])
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	s := hex.EncodeToString(b[:])
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+}
