@@ -61,6 +61,7 @@ type DataPlane struct {
 	registry *plugins.Registry
 	host     *pluginhost.Host
 	resolver *resolver.Resolver
+	balancer *balancer.Balancer
 	plans    *plan.Builder
 	vaults   *vault.Vaults
 	proxy    *proxy.Proxy
@@ -164,6 +165,7 @@ func (d *DataPlane) openPlans(registry *plugins.Registry) (*balancer.Balancer, e
 	}
 	d.onClose(func() error { d.resolver.Close(); return nil })
 	names := balancer.New(balancer.Options{Resolver: d.resolver, Labels: d.s.Labels("cluster_dp_labels"), Logger: d.log.Named("balancer")})
+	d.balancer = names
 	d.onClose(func() error { names.Close(); return nil })
 	roots, err := trustedRoots(d.s)
 	if err != nil {

@@ -63,7 +63,7 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 			}
 			return host.Command(ctx, p, name, arguments)
 		},
-		Logger: d.log.Named("controlclient"),
+		Report: (&reporter{balancer: d.balancer}).report, Logger: d.log.Named("controlclient"),
 	})
 	return err
 }
@@ -115,5 +115,5 @@ func (d *DataPlane) balancerCommand(name string, arguments json.RawMessage) (any
 	if !ok {
 		return nil, fmt.Errorf("this node has no upstream %s", a.Upstream)
 	}
-	return u.Health(), nil
+	return u.Health().Targets, nil
 }

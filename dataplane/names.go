@@ -44,3 +44,20 @@ func orNone(d time.Duration) time.Duration {
 	}
 	return d
 }
+
+// names is what GET /status/dns answers.
+func (d *DataPlane) names() any {
+	return map[string]any{"names": d.resolver.Names(), "servers": d.resolver.Servers()}
+}
+
+// upstream is what GET /upstreams/{name}/health answers.
+func (d *DataPlane) upstream(name string) (any, bool) {
+	p := d.plans.Current()
+	u, ok := p.Upstream(name)
+	if !ok {
+		if u, ok = p.UpstreamByID(name); !ok {
+			return nil, false
+		}
+	}
+	return u.Health(), true
+}

@@ -202,6 +202,7 @@ func tlsVersions(text string) (lowest, highest uint16, err error) {
 func (d *DataPlane) openStatus() error {
 	d.status = status.New(status.Options{
 		NodeID: d.id, Hostname: d.hostname, Version: version.Sluice(), Facts: d.facts, Targets: d.targets, Metrics: d.metrics,
+		Names: d.names, Upstream: d.upstream,
 	})
 	for _, l := range d.s.Listeners("status_listen") {
 		on, err := net.Listen(l.Network, l.Address)

@@ -10,8 +10,9 @@ type TargetMark struct {
 	// Address is ip:port when the mark is for one address of the target only.
 	Address string `json:"address"`
 	Healthy bool   `json:"healthy"`
-	// CreatedAt and UpdatedAt are in seconds since 1970. Each mark of a target is newer
-	// than the one before it, and a node obeys each once.
+	// At is when the mark was made, in milliseconds since 1970. Each mark of a target is
+	// later than the one before it, and a node obeys each once.
+	At        int64   `json:"at"`
 	CreatedAt float64 `json:"created_at"`
 	UpdatedAt float64 `json:"updated_at"`
 }
@@ -31,8 +32,9 @@ var TargetMarks = &Def{
 			schema.TimestampMillis().Named("created_at"),
 			schema.TimestampMillis().Named("updated_at"),
 			schema.ForeignTo("targets", "cascade").Named("target").AsRequired().Described("The target that was marked."),
-			{Name: "address", Type: schema.String, Description: "The address of the target that was marked, all of them when it is not set."},
+			{Name: "address", Type: schema.String, Description: "The address of the target that was marked, as ip:port; all of them when it is not set."},
 			{Name: "healthy", Type: schema.Boolean, Required: true, Description: "Whether the target was marked as healthy."},
+			{Name: "at", Type: schema.Integer, Required: true, Description: "When the target was marked, in milliseconds since 1970."},
 		},
 	},
 }

@@ -59,7 +59,7 @@ func QueryCount(raw, name string) int {
 func QueryValues(raw, name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for arg, rest, more := NextArg(raw); more; arg, rest, more = NextArg(rest) {
-			if escapedEqual(arg.Name, name) && !yield(arg.Value) {
+			if EscapedEqual(arg.Name, name) && !yield(arg.Value) {
 				return
 			}
 		}

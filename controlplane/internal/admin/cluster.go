@@ -62,44 +62,6 @@ func (a *API) clusterStatus(*call) (answer, error) {
 	return answer{status: http.StatusOK, body: out, header: [][2]string{{"Deprecation", "true"}}}, nil
 }
 
-// CommandMark sets the health of a target by hand.
-const CommandMark = "mark"
-
-// MarkArguments are those of CommandMark.
-type MarkArguments struct {
-	Upstream string `json:"upstream"`
-	Target   string `json:"target"`
-	Healthy  bool   `json:"healthy"`
-}
-
-// mark sets the health of a target on all data planes that are connected.
-func (a *API) mark(healthy bool) handler {
-	return func(c *call) (answer, error) {
-		upstreams, targets := a.o.Kinds.ByKind(kindUpstreams), a.o.Kinds.ByKind(kindTargets)
-		if upstreams == nil || targets == nil {
-			return answer{}, errNotFound
-		}
-		upstream, err := c.find(upstreams, c.values[0])
-		if err != nil {
-			return answer{}, err
-		}
-		id, _ := upstream["id"].(string)
-		target, err := c.catalog().Get(c.ctx, targets, keyOf(c.values[1]), catalog.Scope{Field: "upstream", ParentID: id})
-		if err != nil {
-			return answer{}, missing(err, targets, c.values[1])
-		}
-		targetID, _ := target["id"].(string)
-		ctx, cancel := context.WithTimeout(c.ctx, commandTime)
-		defer cancel()
-		for _, reply := range a.o.Fleet.Broadcast(ctx, TargetBalancer, CommandMark, MarkArguments{id, targetID, healthy}) {
-			if reply.Err != nil {
-				a.log.Warn("data plane did not mark a target", "node_id", reply.NodeID, "target_id", targetID, "error", reply.Err)
-			}
-		}
-		return answer{status: http.StatusNoContent}, nil
-	}
-}
-
 // addPlugins adds the endpoints that plugins bring along.
 func (a *API) addPlugins() {
 	for _, p := range a.o.Plugins.Ordered() {

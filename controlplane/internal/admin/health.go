@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
+	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
@@ -30,6 +31,28 @@ type TargetHealth struct {
 	// Health is HEALTHY, UNHEALTHY, DNS_ERROR or HEALTHCHECKS_OFF.
 	Health    string          `json:"health"`
 	Addresses []AddressHealth `json:"addresses"`
+	// DNS is the type of the records that the addresses are of.
+	DNS string `json:"dns"`
+	Changed
+}
+
+// Changed says when a health has changed last, in seconds since 1970, 0 for never, and
+// what has changed it: traffic, checks, outlier detection, names or by hand.
+type Changed struct {
+	Since  int64  `json:"since"`
+	Why    string `json:"why"`
+	Detail string `json:"detail"`
+}
+
+// show adds what is known to an object.
+func (c Changed) show(o schema.Object) schema.Object {
+	if c.Why != "" {
+		o["since"], o["why"] = c.Since, c.Why
+		if c.Detail != "" {
+			o["detail"] = c.Detail
+		}
+	}
+	return o
 }
 
 // AddressHealth is how one node sees an address of a target.
@@ -38,6 +61,7 @@ type AddressHealth struct {
 	Port   int    `json:"port"`
 	Health string `json:"health"`
 	Weight int    `json:"weight"`
+	Changed
 }
 
 // Health of targets and addresses.
@@ -55,8 +79,11 @@ var worse = map[string]int{notChecked: 0, healthy: 1, notResolved: 2, unhealthy:
 type seenHealth struct {
 	// merged holds by id of a target the worst that a node says of it.
 	merged map[string]TargetHealth
-	// nodes hold the same by id of a node.
+	// nodes hold the same by id of a node, and names their hostnames.
 	nodes map[string]map[string]TargetHealth
+	names map[string]string
+	// reported are nodes that did not answer now: what they have told before counts.
+	reported map[string]bool
 }
 
 // upstreamHealth shows the targets of an upstream as the nodes see them: merged, and node
@@ -101,21 +128,50 @@ func (a *API) upstreamHealth(c *call) (answer, error) {
 func (a *API) healthOf(ctx context.Context, upstream string) seenHealth {
 	ctx, cancel := context.WithTimeout(ctx, commandTime)
 	defer cancel()
-	out := seenHealth{merged: map[string]TargetHealth{}, nodes: map[string]map[string]TargetHealth{}}
+	out := seenHealth{merged: map[string]TargetHealth{}, nodes: map[string]map[string]TargetHealth{}, names: map[string]string{}, reported: map[string]bool{}}
 	for _, reply := range a.o.Fleet.Broadcast(ctx, TargetBalancer, CommandHealth, HealthArguments{upstream}) {
 		var result map[string]TargetHealth
 		if reply.Err != nil || json.Unmarshal(reply.Result, &result) != nil {
 			a.log.Debug("data plane told nothing about targets", "node_id", reply.NodeID, "error", reply.Err)
 			continue
 		}
-		out.nodes[reply.NodeID] = result
+		out.nodes[reply.NodeID], out.names[reply.NodeID] = result, reply.Hostname
 		for id, h := range result {
 			if known, ok := out.merged[id]; !ok || worse[h.Health] > worse[known.Health] {
 				out.merged[id] = h
 			}
 		}
 	}
+	a.reported(upstream, &out)
 	return out
+}
+
+// reported adds what nodes that have not answered said in their last reports. Nodes that
+// are away count for themselves, but not for the merged health.
+func (a *API) reported(upstream string, out *seenHealth) {
+	for _, row := range a.o.Fleet.Nodes() {
+		id, _ := row["id"].(string)
+		report, ok := row["balancer"].(hub.BalancerReport)
+		if _, answered := out.nodes[id]; answered && !out.reported[id] || !ok {
+			continue
+		}
+		for _, t := range report.Troubles {
+			if t.Upstream != upstream {
+				continue
+			}
+			h := TargetHealth{Health: t.Health, Addresses: []AddressHealth{}, Changed: Changed{t.Since, t.Why, t.Detail}}
+			if out.nodes[id] == nil {
+				out.nodes[id] = map[string]TargetHealth{}
+				out.names[id], _ = row["hostname"].(string)
+				out.reported[id] = true
+			}
+			out.nodes[id][t.Target] = h
+			if row["connected"] == true && worse[h.Health] > worse[out.merged[t.Target].Health] {
+				h.Addresses = out.merged[t.Target].Addresses
+				out.merged[t.Target] = h
+			}
+		}
+	}
 }
 
 // of returns the merged health of a target. Of one that no node says anything about it is
@@ -137,12 +193,30 @@ func (s seenHealth) of(upstream, target schema.Object) TargetHealth {
 	return h
 }
 
+// addresses are those of one node, with since when and why they are as they are.
+func (s seenHealth) addresses(in []AddressHealth) []any {
+	out := addresses(in)
+	for i := range in {
+		if o, ok := out[i].(schema.Object); ok {
+			in[i].show(o)
+		}
+	}
+	return out
+}
+
 // byNode lists what each node says of a target, in the order of their ids.
 func (s seenHealth) byNode(target string) []any {
 	var out []any
 	for node, seen := range s.nodes {
 		if h, ok := seen[target]; ok {
-			out = append(out, schema.Object{"node_id": node, "health": h.Health, "addresses": addresses(h.Addresses)})
+			row := h.show(schema.Object{"node_id": node, "health": h.Health, "addresses": s.addresses(h.Addresses)})
+			if s.names[node] != "" {
+				row["hostname"] = s.names[node]
+			}
+			if s.reported[node] {
+				row["reported"] = true
+			}
+			out = append(out, row)
 		}
 	}
 	sort.Slice(out, func(i, j int) bool {
@@ -196,9 +270,12 @@ func targetData(target schema.Object, h TargetHealth) schema.Object {
 			unavailable += a.Weight
 		}
 	}
-	dns := "A"
-	if strings.HasPrefix(host, "[") {
+	dns := h.DNS
+	switch {
+	case strings.HasPrefix(host, "["):
 		dns = "AAAA"
+	case dns == "":
+		dns = "A"
 	}
 	return schema.Object{
 		"addresses": addresses(h.Addresses), "host": host, "port": port, "dns": dns, "nodeWeight": weight,

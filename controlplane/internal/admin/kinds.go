@@ -28,6 +28,7 @@ const (
 	kindConsumers      = "consumers"
 	kindUpstreams      = "upstreams"
 	kindTargets        = "targets"
+	kindMarks          = "target_marks"
 	kindSNIs           = "snis"
 )
 

@@ -46,8 +46,12 @@ func (r readOnly) Update(_ context.Context, def *entity.Def, key Key, _ Scope, _
 	return Written{}, unsupported("update", def, key)
 }
 
-// Upsert implements API.
-func (r readOnly) Upsert(_ context.Context, def *entity.Def, key Key, _ Scope, _ schema.Object) (Written, error) {
+// Upsert implements API. What is written while the gateway runs and is in no document,
+// such as marks of targets, is no part of what the document decides.
+func (r readOnly) Upsert(ctx context.Context, def *entity.Def, key Key, scope Scope, in schema.Object) (Written, error) {
+	if def.Schema.Runtime && def.Schema.NotExported {
+		return r.API.Upsert(ctx, def, key, scope, in)
+	}
 	return Written{}, unsupported("create or update", def, key)
 }
 

@@ -47,7 +47,8 @@ type Hub struct {
 // node is a row of the fleet, connected or not.
 type node struct {
 	Row
-	session *Session // nil when not connected
+	session *Session        // nil when not connected
+	report  *BalancerReport // its last one, nil when there was none
 }
 
 // New makes a hub with the nodes that the store remembers.

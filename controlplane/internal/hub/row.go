@@ -179,6 +179,9 @@ func (h *Hub) showLocked(n *node) map[string]any {
 		"position": ShowPosition(n.Position), "persisted": ShowPosition(n.Persisted), "lag": h.lagLocked(n),
 		"applied_at": nil, "apply_time_us": n.ApplyTime.Microseconds(), "reason": nil, "refused": nil,
 	}
+	if n.report != nil {
+		row["balancer"] = *n.report
+	}
 	if !n.AppliedAt.IsZero() {
 		row["applied_at"] = float64(n.AppliedAt.UnixMilli()) / 1000
 	}

@@ -294,11 +294,16 @@ func (s *Session) Diverged(p, serving store.Position) {
 	s.wake()
 }
 
-// Beat notes that the node lives, and what it says it serves.
-func (s *Session) Beat() {
+// Beat notes that the node lives, and what it tells about itself: nothing when nothing
+// has changed.
+func (s *Session) Beat(told []byte) {
+	r := report(told)
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.seenLocked()
+	if r != nil {
+		s.node.report = r
+	}
 }
 
 func (s *Session) seenLocked() { s.node.LastSeen = s.hub.o.Now() }

@@ -145,7 +145,7 @@ func (s *service) receive(st stream, heard *atomic.Int64, sessions chan<- *hub.S
 func hear(session *hub.Session, m *configv1.SyncRequest) error {
 	switch {
 	case m.GetBeat() != nil:
-		session.Beat()
+		session.Beat(m.GetBeat().GetReport())
 	case m.GetCommandResult() != nil:
 		r := m.GetCommandResult()
 		var err error

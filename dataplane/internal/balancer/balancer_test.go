@@ -50,7 +50,7 @@ type fixture struct {
 	e       *entity.Upstream
 	targets []*entity.Target
 	marks   map[string]*entity.TargetMark
-	marked  float64
+	marked  int64
 }
 
 func newUpstream(t testing.TB, e *entity.Upstream, list []*entity.Target) *fixture {
@@ -62,7 +62,7 @@ func on(b *balancer.Balancer, e *entity.Upstream, list []*entity.Target) *fixtur
 	if e.ID == "" {
 		e.ID = "u"
 	}
-	return &fixture{Upstream: b.Upstream(e, list, nil), b: b, e: e, targets: list, marks: map[string]*entity.TargetMark{}, marked: 1_800_000_000}
+	return &fixture{Upstream: b.Upstream(e, list, nil), b: b, e: e, targets: list, marks: map[string]*entity.TargetMark{}, marked: 1_800_000_000_000}
 }
 
 // change makes the next view.
@@ -80,7 +80,7 @@ func (f *fixture) change(list []*entity.Target) {
 // mark sets the health of a target by hand.
 func (f *fixture) mark(target string, healthy bool) {
 	f.marked++
-	f.marks[target] = &entity.TargetMark{ID: "m" + target, Target: &entity.Ref{ID: target}, Healthy: healthy, UpdatedAt: f.marked}
+	f.marks[target] = &entity.TargetMark{ID: "m" + target, Target: &entity.Ref{ID: target}, Healthy: healthy, At: f.marked}
 	f.change(f.targets)
 }
 

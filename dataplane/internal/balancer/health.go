@@ -3,6 +3,7 @@ package balancer
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,7 +35,7 @@ const (
 type health struct {
 	mu                                   sync.Mutex
 	successes, failures, refused, silent uint16
-	marked                               float64   // when the last mark that was obeyed was made
+	marked                               int64     // when the last mark that was obeyed was made
 	since                                time.Time // when it changed last
 	why, detail                          string
 }
@@ -98,12 +99,12 @@ func (h *health) turnLocked(s *state, down bool, why, detail string) bool {
 func (h *health) obey(s *state, m *entity.TargetMark) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if m.UpdatedAt <= h.marked {
+	if m.At <= h.marked {
 		return
 	}
-	h.marked = m.UpdatedAt
+	h.marked = m.At
 	if h.turnLocked(s, !m.Healthy, byHand, "") {
-		h.since = time.UnixMilli(int64(m.UpdatedAt * 1000))
+		h.since = time.UnixMilli(m.At)
 	}
 	if m.Healthy {
 		s.ejected.Store(0)
@@ -196,7 +197,7 @@ type UpstreamHealth struct {
 // Health returns how this node sees the upstream.
 func (u *Upstream) Health() UpstreamHealth {
 	l := u.live()
-	checked := watches(u.Entity) || u.checks || u.Entity.OutlierDetection != nil
+	checked := u.checked()
 	out := UpstreamHealth{Health: ChecksOff, Available: int64(l.available), Total: int64(l.total), Targets: make(map[string]TargetHealth, len(u.Targets))} //nolint:gosec // sums of weights
 	if checked {
 		out.Health = Healthy
@@ -214,25 +215,33 @@ func (u *Upstream) Health() UpstreamHealth {
 	return out
 }
 
+// checked tells whether anything but a mark can change the health of targets.
+func (u *Upstream) checked() bool {
+	return watches(u.Entity) || u.checks || u.Entity.OutlierDetection != nil
+}
+
 // health of a target; the view's mu is held.
 func (t *Target) health(checked bool, now int64) TargetHealth {
 	normal := ChecksOff
-	if checked {
+	if checked && t.Weight > 0 {
 		normal = Healthy
 	}
 	h := TargetHealth{Health: normal, DNS: "A", Addresses: []AddressHealth{}}
 	if t.answer != nil {
 		h.DNS = t.answer.Type.String()
 	}
-	if at, ok := addrPort(t.Host, t.Port); ok && len(t.addresses) == 0 {
-		h.Addresses = append(h.Addresses, AddressHealth{IP: at.Addr().String(), Port: t.Port, Health: normal, Weight: t.Weight})
+	if t.literal && strings.Contains(t.Host, ":") {
+		h.DNS = "AAAA"
+	}
+	if t.literal && len(t.addresses) == 0 {
+		h.Addresses = append(h.Addresses, AddressHealth{IP: t.Host, Port: t.Port, Health: normal, Weight: t.Weight})
 	}
 	up := 0
 	for _, a := range t.addresses {
 		ah := a.state.shown(normal, now)
 		ah.Port, ah.Weight = a.port, int(a.weight)
-		if ah.IP = a.state.key.at.Addr().String(); a.dynamic {
-			ah.IP = t.Host
+		if ah.IP = t.Host; !t.literal && !a.dynamic {
+			ah.IP = a.state.key.at.Addr().String()
 		}
 		if ah.Health != Unhealthy {
 			up++

@@ -21,6 +21,8 @@ type live struct {
 	// unresolved tells that no target has an address because of names, unknown that some
 	// name was not resolved yet.
 	unresolved, unknown bool
+	// troubled tells that some target does not get requests though it has a weight.
+	troubled bool
 	// total and available are the weights of what counts for the threshold.
 	total, available uint64
 
@@ -52,6 +54,7 @@ func (u *Upstream) rebuild() *live {
 		u.locate(t, l, now)
 		l.all = append(l.all, t.addresses...)
 	}
+	l.troubled = l.unresolved
 	l.unresolved = l.unresolved && len(l.all) == 0
 	u.narrow(l, now.UnixNano())
 	u.index(l)
@@ -164,6 +167,7 @@ func (u *Upstream) narrow(l *live, now int64) {
 			}
 		}
 		count[classes[i]]++
+		l.troubled = l.troubled || !usable
 	}
 	from, to := inZone, elsewhere
 	switch limit := u.Entity.HealthChecks.Threshold; {

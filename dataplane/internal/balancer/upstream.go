@@ -81,7 +81,7 @@ func (b *Balancer) Upstream(u *entity.Upstream, targets []*entity.Target, marks 
 	for _, e := range targets {
 		host, port := SplitTarget(e.Target)
 		t := &Target{Entity: e, Host: host, Port: port, Weight: e.Weight, marks: byTarget[e.ID], inZone: b.inZone(u, e)}
-		slices.SortFunc(t.marks, func(a, b *entity.TargetMark) int { return cmp.Compare(a.UpdatedAt, b.UpdatedAt) })
+		slices.SortFunc(t.marks, func(a, b *entity.TargetMark) int { return cmp.Compare(a.At, b.At) })
 		_, t.literal = addrPort(host, port)
 		view.Targets = append(view.Targets, t)
 	}

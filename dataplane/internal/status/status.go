@@ -55,6 +55,11 @@ type Options struct {
 	Targets func() []Target
 	// Metrics appends what plugins have measured; nil appends nothing.
 	Metrics func(b []byte) []byte
+	// Names returns what is known of names, as JSON; nil answers 404.
+	Names func() any
+	// Upstream returns how the node sees the upstream of a name or id, as JSON, or false
+	// when there is none; nil answers 404.
+	Upstream func(name string) (any, bool)
 }
 
 // Handler serves the status API.
@@ -72,6 +77,12 @@ func New(o Options) *Handler {
 	h.mux.HandleFunc("GET /status/ready", h.ready)
 	h.mux.HandleFunc("POST /status/ready", h.drain)
 	h.mux.HandleFunc("GET /metrics", h.metrics)
+	if o.Names != nil {
+		h.mux.HandleFunc("GET /status/dns", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, o.Names()) })
+	}
+	if o.Upstream != nil {
+		h.mux.HandleFunc("GET /upstreams/{name}/health", h.upstream)
+	}
 	h.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { answer(w, 404, map[string]any{"message": "Not found"}) })
 	return h
 }
@@ -147,6 +158,15 @@ func (h *Handler) ready(w http.ResponseWriter, _ *http.Request) {
 	default:
 		answer(w, 200, map[string]any{"message": "ready"})
 	}
+}
+
+func (h *Handler) upstream(w http.ResponseWriter, r *http.Request) {
+	u, ok := h.o.Upstream(r.PathValue("name"))
+	if !ok {
+		answer(w, 404, map[string]any{"message": "Not found"})
+		return
+	}
+	answer(w, 200, map[string]any{"data": u, "node_id": h.o.NodeID})
 }
 
 func (h *Handler) drain(w http.ResponseWriter, r *http.Request) {

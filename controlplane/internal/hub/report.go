@@ -1,0 +1,59 @@
+package hub
+
+import (
+	"encoding/json"
+)
+
+// BalancerReport is what a node says of its own accord about the targets that it has.
+type BalancerReport struct {
+	// Upstreams and Targets are how many there are.
+	Upstreams int `json:"upstreams"`
+	Targets   int `json:"targets"`
+	// Unhealthy is how many targets do not get requests; Troubles are those, the first
+	// hundreds of them.
+	Unhealthy int       `json:"unhealthy"`
+	Troubles  []Trouble `json:"troubles"`
+}
+
+// Trouble is a target that does not get requests on a node.
+type Trouble struct {
+	// Upstream and Target are ids.
+	Upstream string `json:"upstream"`
+	Target   string `json:"target"`
+	// Health is UNHEALTHY or DNS_ERROR, Since when, in seconds since 1970, Why and Detail
+	// the reason.
+	Health string `json:"health"`
+	Since  int64  `json:"since"`
+	Why    string `json:"why"`
+	Detail string `json:"detail"`
+}
+
+const (
+	// maxReport bounds what is taken of a node, in bytes, maxTroubles and maxDetail what
+	// is kept of it.
+	maxReport   = 256 << 10
+	maxTroubles = 1000
+	maxDetail   = 256
+)
+
+// report reads what a beat says, nil when it says nothing or can not be read.
+func report(b []byte) *BalancerReport {
+	if len(b) == 0 || len(b) > maxReport {
+		return nil
+	}
+	var r struct {
+		Balancer *BalancerReport `json:"balancer"`
+	}
+	if json.Unmarshal(b, &r) != nil || r.Balancer == nil {
+		return nil
+	}
+	out := r.Balancer
+	out.Troubles = out.Troubles[:min(len(out.Troubles), maxTroubles)]
+	for i := range out.Troubles {
+		t := &out.Troubles[i]
+		for _, s := range []*string{&t.Upstream, &t.Target, &t.Health, &t.Why, &t.Detail} {
+			*s = (*s)[:min(len(*s), maxDetail)]
+		}
+	}
+	return out
+}
