@@ -15,7 +15,7 @@ var foreign = []string{
 	"cluster_use_proxy", "cluster_v2", "declarative_config_encryption_mode", "declarative_config_string",
 	"dedicated_config_processing", "host_ports", "kic", "konnect_mode",
 	"plugins", "port_maps", "proxy_server", "proxy_server_ssl_verify", "request_debug",
-	"request_debug_token", "status_access_log", "status_error_log", "upstream_keepalive", "vaults",
+	"request_debug_token", "resolver_mem_cache_size", "status_access_log", "status_error_log", "upstream_keepalive", "vaults",
 }
 
 // foreignFamilies are beginnings of more such names, Kong Enterprise's among them.

@@ -123,5 +123,4 @@ var keys = []Key{
 	{Name: "resolver_stale_ttl", Kind: Duration, Default: "3600", Planes: DataPlane, Description: "With new_dns_client, how long an expired answer serves while a new one is fetched."},
 	{Name: "resolver_error_ttl", Kind: Duration, Default: "1", Planes: DataPlane, Description: "With new_dns_client, the lifetime of failed answers, also of names that do not exist."},
 	{Name: "resolver_lru_cache_size", Kind: Int, Default: "10000", Planes: DataPlane, Min: 1, Max: 1 << 30, Description: "With new_dns_client, names that are remembered at most."},
-	{Name: "resolver_mem_cache_size", Kind: String, Default: "5m", Planes: DataPlane, Description: "Accepted for Kong's files; resolver_lru_cache_size bounds what is remembered."},
 }

@@ -53,9 +53,9 @@ func (u *Upstream) choose(l *live, x *pdk.Exchange, skip *Skip) *address {
 		u.hold(l, x, a)
 		return a
 	case leastConnections:
-		return u.least(l, skip, connectionsOf)
+		return u.least(l, x, skip, connectionsOf)
 	case peakEWMA:
-		return u.least(l, skip, latencyOf)
+		return u.least(l, x, skip, latencyOf)
 	}
 	return u.turn(l, skip)
 }

@@ -27,6 +27,7 @@ type checkOf struct {
 	at    time.Time
 	group *group
 	state *state
+	again bool // it was probed before
 }
 
 const (
@@ -154,8 +155,13 @@ func (c *checker) check(u *Upstream, of *checkOf, interval time.Duration) {
 	if c.closed {
 		return
 	}
-	// Checks of many addresses stay spread out.
-	of.at = began.Add(interval*9/10 + rand.N(interval/5+1))
+	// The first checks of many addresses come soon; from the second ones on they are
+	// spread over the whole interval, and stay so.
+	of.at = began.Add(interval/2 + rand.N(interval+1))
+	if of.again {
+		of.at = began.Add(interval*9/10 + rand.N(interval/5+1))
+	}
+	of.again = true
 	heap.Push(&c.due, of)
 	if c.due[0] == of {
 		select {

@@ -1,13 +1,11 @@
 package balancer
 
 import (
+	"crypto/rand"
 	"encoding/hex"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
-
-	"crypto/rand"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -19,33 +17,38 @@ import (
 // proportion to its weight: when addresses or weights change, only keys of those that
 // lost some move, and nothing but to those that gained.
 func rendezvous(l *live, key uint64, skip *Skip) *address {
-	var best *address
-	highest := math.Inf(-1)
+	best := -1
 	if l.equal {
 		top := uint64(0)
-		for _, a := range l.usable {
-			if s := mix(key ^ a.hash); (best == nil || s > top) && (skip.n == 0 || !skip.has(a.state)) {
-				best, top = a, s
+		for i := range l.scores {
+			if s := mix(key ^ l.scores[i].hash); (best < 0 || s > top) && (skip.n == 0 || !skip.has(l.usable[i].state)) {
+				best, top = i, s
 			}
 		}
-		return best
-	}
-	for _, a := range l.usable {
-		if skip.n > 0 && skip.has(a.state) {
-			continue
-		}
-		// The logarithm of a number from 0 to 1, by weight. x-1 is never less than the
-		// logarithm of x, so that most need not be taken.
-		x := (float64(mix(key^a.hash)>>11) + 0.5) / (1 << 53)
-		w := float64(a.weight)
-		if best != nil && (x-1)/w <= highest {
-			continue
-		}
-		if s := math.Log(x) / w; best == nil || s > highest {
-			best, highest = a, s
+	} else {
+		highest := math.Inf(-1)
+		for i := range l.scores {
+			// The logarithm of a number from 0 to 1, by weight. x-1 is never less than
+			// the logarithm of x, so that most need not be taken.
+			x := (float64(mix(key^l.scores[i].hash)>>11) + 0.5) / (1 << 53)
+			if (x-1)*l.scores[i].share <= highest || skip.n > 0 && skip.has(l.usable[i].state) {
+				continue
+			}
+			if s := math.Log(x) * l.scores[i].share; s > highest {
+				best, highest = i, s
+			}
 		}
 	}
-	return best
+	if best < 0 {
+		return l.usable[0] // all were tried, which the caller rules out
+	}
+	return l.usable[best]
+}
+
+// score is what an address's draw is made of: its hash, and one by its weight.
+type score struct {
+	hash  uint64
+	share float64
 }
 
 // mix spreads the bits of a number over all of them.
@@ -86,9 +89,9 @@ func (u *Upstream) property(x *pdk.Exchange, on, header, arg, capture string) (u
 		return queryHash(x.Request.RawQuery, arg)
 	case "uri_capture":
 		v := ""
-		if i, err := strconv.Atoi(capture); err != nil {
+		if i, ok := number(capture); !ok {
 			v = x.Captures.ByName(capture)
-		} else if i >= 0 && i < len(x.Captures.Values) {
+		} else if i < len(x.Captures.Values) {
 			v = x.Captures.Values[i]
 		}
 		return xxhash.Sum64String(v), v != ""
@@ -96,6 +99,17 @@ func (u *Upstream) property(x *pdk.Exchange, on, header, arg, capture string) (u
 		return xxhash.Sum64String(u.hashCookie(x)), true
 	}
 	return 0, false
+}
+
+// number reads a short number. It does not allocate, as errors would.
+func number(s string) (n int, ok bool) {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = 10*n + int(s[i]-'0')
+	}
+	return n, s != "" && len(s) < 10
 }
 
 func headerHash(h *pdk.Header, name string) (uint64, bool) {

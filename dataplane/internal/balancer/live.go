@@ -30,6 +30,7 @@ type live struct {
 	sums    []uint64 // of weights up to each of usable
 	equal   bool     // all of usable have one weight
 	cookies map[string]*address
+	scores  []score // of hashing, parallel to usable
 }
 
 // live returns the table, a new one when something has changed.
@@ -125,7 +126,11 @@ func (u *Upstream) address(t *Target, at netip.AddrPort, weight uint32, name str
 	if at.IsValid() {
 		hash = s.address
 	}
-	return &address{target: t, state: s, weight: weight, port: int(at.Port()), name: name, hash: xxhash.Sum64String(hash)}
+	a := &address{state: s, text: s.address, host: t.Host, port: int(at.Port()), weight: weight, target: t, hash: xxhash.Sum64String(hash), name: name}
+	if name != "" && u.Entity.UseSRVName {
+		a.host = name
+	}
+	return a
 }
 
 // class is what an address is to a table.
@@ -231,7 +236,13 @@ func (u *Upstream) index(l *live) {
 	case stickySessions:
 		l.cookies = u.signed(l.usable)
 		l.wheel = wheelOf(l.usable)
-	case roundRobin, hashing:
+	case hashing:
+		l.scores = make([]score, len(l.usable))
+		for i, a := range l.usable {
+			l.scores[i] = score{a.hash, 1 / float64(a.weight)}
+		}
+		l.wheel = wheelOf(l.usable)
+	case roundRobin:
 		l.wheel = wheelOf(l.usable)
 	case leastConnections, peakEWMA:
 		if len(l.usable) <= few {

@@ -3,6 +3,8 @@ package balancer
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
 // few is up to how many addresses all are compared. Of more, two that are drawn by weight
@@ -28,10 +30,13 @@ func latencyOf(a *address, now int64, mean float64) float64 {
 }
 
 // least picks the address with the lowest cost that was not tried, any of equals.
-func (u *Upstream) least(l *live, skip *Skip, of cost) *address {
+func (u *Upstream) least(l *live, x *pdk.Exchange, skip *Skip, of cost) *address {
 	now := int64(0)
 	if l.ramping || u.algorithm == peakEWMA {
-		now = time.Now().UnixNano()
+		// When the request came is near enough, and reading a clock is not free.
+		if now = x.Start.UnixNano(); x.Start.IsZero() {
+			now = time.Now().UnixNano()
+		}
 	}
 	if len(l.usable) > few {
 		if a := u.betterOfTwo(l, skip, of, now); a != nil {
@@ -77,11 +82,11 @@ func (u *Upstream) betterOfTwo(l *live, skip *Skip, of cost, now int64) *address
 	if pair[0] == nil || pair[1] == nil {
 		return pair[0]
 	}
-	mean := 0.0
-	if u.algorithm == peakEWMA {
-		mean = meanLatency(pair[:], now)
+	c, d := of(pair[0], now, 0), of(pair[1], now, 0)
+	if c == 0 || d == 0 {
+		mean := max(meanLatency(pair[:], now), 1)
+		c, d = of(pair[0], now, mean), of(pair[1], now, mean)
 	}
-	c, d := of(pair[0], now, mean), of(pair[1], now, mean)
 	if l.ramping {
 		c /= pair[0].state.ramp(now, u.slowStart)
 		d /= pair[1].state.ramp(now, u.slowStart)

@@ -68,6 +68,9 @@ func (p *prober) begin() bool {
 
 func (p *prober) end() { p.running.Add(-1) }
 
+// probeNetwork makes checks; tests put something else in its place.
+var probeNetwork = func(ctx context.Context, p *prober, u *Upstream, s *state) (int, error) { return p.probe(ctx, u, s) } //nolint:gochecknoglobals // as it says
+
 // check makes one check and counts its outcome.
 func (p *prober) check(ctx context.Context, u *Upstream, s *state) {
 	c := &u.Entity.HealthChecks.Active
@@ -78,7 +81,7 @@ func (p *prober) check(ctx context.Context, u *Upstream, s *state) {
 	within, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	defer context.AfterFunc(p.ctx, cancel)()
-	code, err := p.probe(within, u, s)
+	code, err := probeNetwork(within, p, u, s)
 	if ctx.Err() != nil || p.ctx.Err() != nil {
 		return
 	}
@@ -204,7 +207,7 @@ func (u *Upstream) checkHost(s *state) string {
 func (u *Upstream) checkName(s *state) string {
 	for _, a := range u.now.Load().all {
 		if a.state == s {
-			return u.hostOf(a)
+			return a.host
 		}
 	}
 	host, _ := SplitTarget(s.key.target)

@@ -165,11 +165,15 @@ func TestLeastConnections(t *testing.T) {
 	}
 }
 
-// simulate sends requests from clients that each wait for their answer, for a minute of
+// simulate sends requests from clients that each wait for their answer, for a while of
 // simulated time, to targets that take so long; it returns how many each got.
 func simulate(t *testing.T, algorithm string, clients int, weights []int, took func(port int, since time.Duration) time.Duration) []int {
 	t.Helper()
 	counts := make([]int, len(weights))
+	length := time.Minute
+	if clients > 100 {
+		length = 10 * time.Second
+	}
 	synctest.Test(t, func(t *testing.T) {
 		u := newUpstream(t, &entity.Upstream{Algorithm: algorithm}, targets(weights...))
 		began := time.Now()
@@ -177,7 +181,7 @@ func simulate(t *testing.T, algorithm string, clients int, weights []int, took f
 		for range clients {
 			go func() {
 				mine := make([]int, len(weights))
-				for time.Since(began) < time.Minute {
+				for time.Since(began) < length {
 					p, err := u.Pick(t.Context(), &pdk.Exchange{}, &balancer.Skip{})
 					if err != nil {
 						t.Error(err)

@@ -51,15 +51,17 @@ type Target struct {
 
 // address is one place that requests can go to.
 type address struct {
-	target *Target
-	state  *state
-	weight uint32
-	port   int
-	hash   uint64
-	// name is the one that a service record leads to, "" for others.
-	name string
+	state *state
+	// text is ip:port and host the name that it goes by: what peers have.
+	text, host string
+	port       int
+	weight     uint32
 	// dynamic ones are resolved for each request: their state stands for the target.
 	dynamic bool
+	target  *Target
+	hash    uint64
+	// name is the one that a service record leads to, "" for others.
+	name string
 }
 
 // Upstream makes a view. marks are those of the targets that were given by hand.
@@ -162,15 +164,7 @@ func (u *Upstream) Pick(ctx context.Context, x *pdk.Exchange, skip *Skip) (Peer,
 	if a.dynamic {
 		return u.resolved(ctx, a)
 	}
-	return Peer{Address: a.state.address, Host: u.hostOf(a), Port: a.port, view: u, at: a}, nil
-}
-
-// hostOf is the name that an address goes by.
-func (u *Upstream) hostOf(a *address) string {
-	if a.name != "" && u.Entity.UseSRVName {
-		return a.name
-	}
-	return a.target.Host
+	return Peer{Address: a.text, Host: a.host, Port: a.port, view: u, at: a}, nil
 }
 
 // await resolves names that are not known yet, once, and looks again.
