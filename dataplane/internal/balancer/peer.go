@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/resolver"
@@ -49,12 +50,7 @@ type Skip struct {
 }
 
 func (s *Skip) has(st *state) bool {
-	for _, t := range s.tried[:s.n] {
-		if t == st {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.tried[:s.n], st)
 }
 
 // Add rules the peer's address out for further picks.

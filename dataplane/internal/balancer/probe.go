@@ -80,7 +80,7 @@ func (p *prober) check(ctx context.Context, u *Upstream, s *state) {
 	}
 	within, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	defer context.AfterFunc(p.ctx, cancel)()
+	defer context.AfterFunc(p.ctx, cancel)() //nolint:contextcheck // the view may end before the check
 	code, err := probeNetwork(within, p, u, s)
 	if ctx.Err() != nil || p.ctx.Err() != nil {
 		return

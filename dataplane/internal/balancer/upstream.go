@@ -90,8 +90,9 @@ func (b *Balancer) Upstream(u *entity.Upstream, targets []*entity.Target, marks 
 	if view.checks {
 		view.prober = newProber(view)
 	}
-	for view.group = b.group(u.ID); !view.group.add(view); view.group = b.group(u.ID) {
-		// It was forgotten at this very moment.
+	for added := false; !added; { // again when it is forgotten at this very moment
+		view.group = b.group(u.ID)
+		added = view.group.add(view)
 	}
 	view.group.limit.configure(u.Limits)
 	for _, t := range view.Targets {

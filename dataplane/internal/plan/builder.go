@@ -109,7 +109,7 @@ func (b *Builder) apply(ctx context.Context, u config.Update) ([]config.EntityEr
 	if !readable {
 		return n.refuse() // others would be blamed for what is missing
 	}
-	p := n.build(u) //nolint:contextcheck // checks of targets outlive the update
+	p := n.build(u)
 	if len(n.errs) > 0 {
 		return n.refuse()
 	}
