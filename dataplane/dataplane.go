@@ -158,10 +158,10 @@ func (d *DataPlane) openPlans(registry *plugins.Registry) (*balancer.Balancer, e
 	d.onClose(host.Close)
 	options, err := d.resolverOptions()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if d.resolver, err = resolver.New(options); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	d.onClose(func() error { d.resolver.Close(); return nil })
 	names := balancer.New(balancer.Options{Resolver: d.resolver, Labels: d.s.Labels("cluster_dp_labels"), Logger: d.log.Named("balancer")})

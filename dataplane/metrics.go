@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net"
 	"strconv"
+	"strings"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/status"
 )
@@ -31,7 +32,7 @@ func (d *DataPlane) targets() []status.Target {
 	}
 	var out []status.Target
 	for _, u := range p.Upstreams() {
-		healths := u.Health()
+		healths := u.Health().Targets
 		for _, t := range u.Targets {
 			h := healths[t.Entity.ID]
 			if len(h.Addresses) == 0 {
@@ -39,7 +40,7 @@ func (d *DataPlane) targets() []status.Target {
 			}
 			for _, a := range h.Addresses {
 				out = append(out, status.Target{
-					Upstream: u.Entity.Name, Target: t.Entity.Target, Address: net.JoinHostPort(a.IP, strconv.Itoa(a.Port)), Health: a.Health,
+					Upstream: u.Entity.Name, Target: t.Entity.Target, Address: net.JoinHostPort(strings.Trim(a.IP, "[]"), strconv.Itoa(a.Port)), Health: a.Health,
 				})
 			}
 		}
