@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"sync"
 	"testing"
 )
@@ -92,4 +93,48 @@ func TestWalkOAuth2(t *testing.T) {
 	eventually(t, soon, func() error {
 		return c.nodes[1].try("GET", "/one", nil, headers{"Authorization", "Bearer " + r.text("access_token")}).is(401)
 	}, c.nodes[1].program)
+}
+
+// A session of storage kong that begins on one data plane is known on the others, and
+// ends on all of them.
+func TestWalkSession(t *testing.T) {
+	c := newCluster(t, 3)
+	up := newEcho(t, "up")
+	c.serve("one", up.URL, "/one")
+	c.must("POST", "/consumers", form("username", "bob"), 201)
+	c.must("POST", "/consumers", form("username", "anon"), 201)
+	c.must("POST", "/consumers/bob/key-auth", form("key", "bobkey"), 201)
+	c.must("POST", "/services/one/plugins", object{"name": "key-auth", "config": object{"anonymous": "anon"}}, 201)
+	c.must("POST", "/services/one/plugins", object{"name": "session", "config": object{"storage": "kong", "cookie_secure": false}}, 201, headers{"X-Sluice-Wait", "all"})
+	who := func(n *node, with ...string) (string, *response) {
+		t.Helper()
+		r := n.get("/one", headers(with))
+		names := r.echoed(t).Headers["X-Consumer-Username"]
+		if len(names) != 1 {
+			t.Fatalf("the upstream is told of %v", names)
+		}
+		return names[0], r
+	}
+	name, r := who(c.nodes[0], "apikey", "bobkey")
+	cookie, _, _ := strings.Cut(r.header.Get("Set-Cookie"), ";")
+	if name != "bob" || !strings.HasPrefix(cookie, "session=") {
+		t.Fatalf("%s with the cookie %q", name, cookie)
+	}
+	for _, n := range c.nodes {
+		if name, _ := who(n, "Cookie", cookie); name != "bob" {
+			t.Errorf("with the cookie the caller is %s", name)
+		}
+		if name, _ := who(n); name != "anon" {
+			t.Errorf("without it the caller is %s", name)
+		}
+	}
+	if got := len(c.get("/sessions").list("data")); got != 1 {
+		t.Errorf("%d sessions are listed", got)
+	}
+	c.nodes[1].must("POST", "/one?session_logout", nil, 200, headers{"Cookie", cookie})
+	for _, n := range c.nodes {
+		if name, _ := who(n, "Cookie", cookie); name != "anon" {
+			t.Errorf("after logout the caller is %s", name)
+		}
+	}
 }

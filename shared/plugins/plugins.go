@@ -33,6 +33,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/requesttransformer"
 	"github.com/sluice-gateway/sluice/shared/plugins/responseratelimiting"
 	"github.com/sluice-gateway/sluice/shared/plugins/responsetransformer"
+	"github.com/sluice-gateway/sluice/shared/plugins/session"
 	"github.com/sluice-gateway/sluice/shared/plugins/syslog"
 	"github.com/sluice-gateway/sluice/shared/plugins/tcplog"
 	"github.com/sluice-gateway/sluice/shared/plugins/udplog"
@@ -61,6 +62,7 @@ var All = []*pdk.Plugin{
 	requesttransformer.Plugin,
 	responseratelimiting.Plugin,
 	responsetransformer.Plugin,
+	session.Plugin,
 	syslog.Plugin,
 	tcplog.Plugin,
 	udplog.Plugin,
