@@ -42,6 +42,8 @@ type memory struct {
 	used   atomic.Int64
 	swept  atomic.Int64
 	shards [shards]shard
+
+	flights *flights
 }
 
 // shard is a map and a ring of its entries through head, the newest first.
@@ -52,7 +54,7 @@ type shard struct {
 }
 
 func newMemory(limit int64) *memory {
-	m := &memory{limit: limit}
+	m := &memory{limit: limit, flights: newFlights()}
 	for i := range m.shards {
 		s := &m.shards[i]
 		s.entries = map[key]*entry{}

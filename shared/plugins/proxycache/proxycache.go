@@ -3,8 +3,10 @@
 //
 // All configs of a node share one memory, bounded by mem_cache_size: the answers that
 // were not asked for the longest make room. With cache_control the freshness rules of
-// RFC 9111 hold for a shared cache; without it an answer is fresh for cache_ttl. The
-// Admin endpoints under /proxy-cache ask all connected nodes.
+// RFC 9111 hold for a shared cache; without it an answer is fresh for cache_ttl. Of
+// several requests that miss the same answer at the same time one asks the upstream; the
+// others wait for it, for five seconds at most, and go on by themselves when it can not
+// be stored. The Admin endpoints under /proxy-cache ask all connected nodes.
 //
 // It refuses to store answers to HEAD, parts (206), 304 and answers with trailers.
 package proxycache
@@ -99,6 +101,8 @@ type pending struct {
 	storing bool
 	answer  *entry
 	body    []byte
+	// flight is what others wait for, nil when nobody does.
+	flight *flight
 }
 
 var pendings = sync.Pool{New: func() any { return new(pending) }}
@@ -128,9 +132,21 @@ func (p *plugin) access(x *pdk.Exchange) error {
 	if e != nil {
 		status = statusRefresh
 	}
+	e, own := p.collapse(x, &k, &d)
+	if e != nil {
+		return p.serve(x, e)
+	}
 	w := p.wait(x, status)
-	w.key, w.keyText = k, k.text(&x.Text)
+	w.key, w.keyText, w.flight = k, k.text(&x.Text), own
 	return nil
+}
+
+// land lets those go on who wait for this exchange's answer.
+func (p *plugin) land(x *pdk.Exchange, w *pending, stored bool) {
+	if w.flight != nil {
+		p.memory.flights.land(w.flight, stored, x.Start)
+		w.flight = nil
+	}
 }
 
 func (p *plugin) wait(x *pdk.Exchange, status string) *pending {
@@ -175,7 +191,8 @@ func (p *plugin) serve(x *pdk.Exchange, e *entry) error {
 		h.Add(e.header[i].Name, e.header[i].Value)
 	}
 	if p.ResponseHeaders.Age {
-		h.Set("age", x.Text.Int(int64(x.Start.Sub(e.stored)/time.Second)))
+		// An answer that was waited for is younger than the request.
+		h.Set("age", x.Text.Int(int64(max(0, x.Start.Sub(e.stored))/time.Second)))
 	}
 	if p.ResponseHeaders.Status {
 		h.Set("X-Cache-Status", statusHit)
@@ -202,6 +219,9 @@ func (p *plugin) headerFilter(x *pdk.Exchange) error {
 		if w.storing && length > 0 {
 			w.body = make([]byte, 0, length)
 		}
+		if !w.storing {
+			p.land(x, w, false)
+		}
 		if p.ResponseHeaders.Key {
 			x.Response.Header.Set("X-Cache-Key", w.keyText)
 		}
@@ -219,6 +239,7 @@ func (p *plugin) bodyFilter(x *pdk.Exchange, piece []byte, last bool) ([]byte, e
 	}
 	if int64(len(w.body)+len(piece)) > p.memory.maxEntry() {
 		w.storing, w.body = false, nil
+		p.land(x, w, false)
 		return piece, nil
 	}
 	w.body = append(w.body, piece...)
@@ -228,6 +249,7 @@ func (p *plugin) bodyFilter(x *pdk.Exchange, piece []byte, last bool) ([]byte, e
 		if x.Response.Trailer.Len() == 0 && (length < 0 || length == int64(len(w.body))) {
 			w.answer.body = slices.Clip(w.body)
 			p.memory.put(w.answer)
+			p.land(x, w, true)
 		}
 	}
 	return piece, nil
@@ -236,6 +258,7 @@ func (p *plugin) bodyFilter(x *pdk.Exchange, piece []byte, last bool) ([]byte, e
 func (p *plugin) log(x *pdk.Exchange) {
 	slot := x.Slot(p.slot)
 	if w, ok := (*slot).(*pending); ok {
+		p.land(x, w, false)
 		*w = pending{}
 		*slot = nil
 		pendings.Put(w)
