@@ -91,7 +91,11 @@ func (p *plugin) collapse(x *pdk.Exchange, k *key, d *directives) (*entry, *flig
 		return nil, own
 	}
 	other.wait()
-	if e := p.memory.get(k, x.Start); e != nil && p.fresh(e, d, x) {
+	e := p.memory.get(k, x.Start)
+	if p.CacheControl {
+		e = e.pick(&x.Request.Header, x.Start)
+	}
+	if e != nil && p.fresh(e, d, x) {
 		return e, nil
 	}
 	return nil, nil

@@ -105,3 +105,26 @@ func TestMissesCollapse(t *testing.T) {
 		})
 	}
 }
+
+func TestVariantsAreBounded(t *testing.T) {
+	p := pdktest.Build(t, pdktest.Options{Plugin: proxycache.Plugin, Config: `{"strategy":"memory","cache_control":true}`})
+	answer := pdktest.Response{Header: [][2]string{{"Content-Type", "text/plain"}, {"Cache-Control", "max-age=60"}, {"Vary", "A"}}, Body: "b"}
+	do := func(i int) string {
+		r := p.DoWith(pdktest.Request{Header: [][2]string{{"A", fmt.Sprint(i)}}}, func(*pdk.Exchange) pdktest.Response { return answer })
+		return r.Get("X-Cache-Status")
+	}
+	for i := range 40 {
+		do(i)
+	}
+	hits := 0
+	for i := 39; i >= 0; i-- {
+		if do(i) == "Hit" {
+			hits++
+		} else {
+			break
+		}
+	}
+	if hits != 16 {
+		t.Errorf("%d of 40 variants are kept, want 16", hits)
+	}
+}

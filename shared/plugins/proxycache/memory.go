@@ -1,6 +1,7 @@
 package proxycache
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,8 @@ const (
 	shards = 16
 	// entryCost is what an entry takes besides its texts, in bytes.
 	entryCost = 512
+	// maxVariants bounds the answers under one key.
+	maxVariants = 16
 	// sweepInterval is how often answers that are past their time are dropped.
 	sweepInterval = 30 * time.Second
 )
@@ -30,7 +33,10 @@ type entry struct {
 	// vary holds the request headers that the answer's Vary named, with the values that
 	// they had.
 	vary []pdk.Field
-	size int64
+	// next is another answer under the same key, for other values of those headers. own is
+	// what one takes, size what all of them take.
+	next      *entry
+	size, own int64
 
 	newer, older *entry
 }
@@ -97,9 +103,11 @@ func (m *memory) put(e *entry) {
 	if e.size > m.maxEntry() {
 		return
 	}
+	e.own = e.size
 	s := m.shard(&e.key)
 	s.mu.Lock()
 	if old := s.entries[e.key]; old != nil {
+		e.join(old, m.maxEntry())
 		m.dropLocked(s, old)
 	}
 	s.entries[e.key] = e
@@ -179,4 +187,45 @@ func (s *shard) pushLocked(e *entry) {
 
 func (e *entry) unlink() {
 	e.newer.older, e.older.newer = e.older, e.newer
+}
+
+// join takes over the answers for other values of the headers that the answer varies by.
+// Those who read the old ones go on doing so.
+func (e *entry) join(old *entry, limit int64) {
+	if len(e.vary) == 0 {
+		return
+	}
+	tail, n := &e.next, 1
+	for v := old; v != nil && n < maxVariants; v = v.next {
+		if !e.stored.Before(v.expires) || len(v.vary) == 0 || v.sameVariant(e) || e.size+v.own > limit {
+			continue
+		}
+		kept := *v
+		kept.next, kept.newer, kept.older = nil, nil, nil
+		*tail, tail, n = &kept, &kept.next, n+1
+		e.size += v.own
+	}
+}
+
+func (e *entry) sameVariant(other *entry) bool {
+	return slices.EqualFunc(e.vary, other.vary, func(a, b pdk.Field) bool { return pdk.EqualFold(a.Name, b.Name) && a.Value == b.Value })
+}
+
+// pick returns the answer for a request's headers, nil when there is none. e may be nil.
+func (e *entry) pick(h *pdk.Header, now time.Time) *entry {
+	for v := e; v != nil; v = v.next {
+		if v.suits(h) && now.Before(v.expires) {
+			return v
+		}
+	}
+	return nil
+}
+
+func (e *entry) suits(h *pdk.Header) bool {
+	for i := range e.vary {
+		if h.Get(e.vary[i].Name) != e.vary[i].Value {
+			return false
+		}
+	}
+	return true
 }

@@ -118,6 +118,13 @@ func (p *plugin) access(x *pdk.Exchange) error {
 	}
 	k := p.key(x)
 	e := p.memory.get(&k, x.Start)
+	status := statusMiss
+	if e != nil {
+		status = statusRefresh
+	}
+	if p.CacheControl {
+		e = e.pick(&x.Request.Header, x.Start)
+	}
 	usable := e != nil && p.fresh(e, &d, x)
 	switch {
 	case usable:
@@ -127,10 +134,6 @@ func (p *plugin) access(x *pdk.Exchange) error {
 			x.Response.Header.Set("X-Cache-Key", k.text(&x.Text))
 		}
 		return x.FailWithDefault(504, "", pdk.ErrorText)
-	}
-	status := statusMiss
-	if e != nil {
-		status = statusRefresh
 	}
 	e, own := p.collapse(x, &k, &d)
 	if e != nil {
@@ -161,11 +164,6 @@ func (p *plugin) fresh(e *entry, d *directives, x *pdk.Exchange) bool {
 	age := x.Start.Sub(e.stored)
 	if !p.CacheControl {
 		return age <= time.Duration(p.CacheTTL)*time.Second
-	}
-	for _, f := range e.vary {
-		if x.Request.Header.Get(f.Name) != f.Value {
-			return false
-		}
 	}
 	limit := func(seconds int64) time.Duration { return time.Duration(seconds) * time.Second }
 	switch {
