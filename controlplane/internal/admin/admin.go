@@ -90,6 +90,7 @@ type API struct {
 	// throttle slows those down who try tokens.
 	throttle *access.Throttle
 	nested   map[string]string // path of a collection below a parent -> the kind's name
+	docs     map[string]doc    // what the paths of kinds are, for the description of the API
 
 	requests, accepted, handled, active, idle atomic.Int64
 
@@ -131,6 +132,7 @@ func New(o Options) (*API, error) {
 	}
 	a := &API{o: o, log: o.Logger, started: time.Now(), throttle: access.NewThrottle(nil)}
 	a.addNode()
+	a.addOpenAPI()
 	a.addSchemas()
 	a.addCluster()
 	a.addKinds()

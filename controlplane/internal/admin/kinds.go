@@ -38,7 +38,7 @@ var unviewed = map[string]bool{kindSNIs + ".certificate": true}
 // addKinds adds the paths of all kinds: collections and items at the top and below what
 // they refer to, and views of what an item refers to.
 func (a *API) addKinds() {
-	a.nested = map[string]string{}
+	a.nested, a.docs = map[string]string{}, map[string]doc{}
 	for _, def := range a.o.Kinds.All() {
 		switch {
 		case def.Schema.NoAdmin:
@@ -52,6 +52,7 @@ func (a *API) addKinds() {
 			k := kind{def: def}
 			a.table.add(top, k.collection())
 			a.table.add(top+item(def), itemOf(k))
+			a.docs[top], a.docs[top+item(def)] = doc{def, roleCollection, nil}, doc{def, roleItem, nil}
 		}
 		for i := range def.Schema.Fields {
 			f := &def.Schema.Fields[i]
@@ -65,6 +66,7 @@ func (a *API) addKinds() {
 			a.addBelow(kind{def: def, parent: parent, field: f.Name})
 			if !def.Schema.NoTopLevel && !unviewed[def.Kind()+"."+f.Name] {
 				a.table.add(top+item(def)+"/"+f.Name, view{def: def, field: f.Name, target: parent}.methods())
+				a.docs[top+item(def)+"/"+f.Name] = doc{parent, roleView, def}
 			}
 		}
 	}
@@ -95,10 +97,12 @@ func (a *API) addBelow(k kind) {
 	a.nested[path] = k.def.Kind()
 	a.table.add(path, k.collection())
 	a.table.add(path+item(k.def), k.item())
+	a.docs[path], a.docs[path+item(k.def)] = doc{k.def, roleCollection, k.parent}, doc{k.def, roleItem, k.parent}
 	if k.def.Kind() == kindTargets {
 		all := k
 		all.all = true
 		a.table.get(path+"/all", all.list)
+		a.docs[path+"/all"] = doc{k.def, roleCollection, k.parent}
 	}
 }
 

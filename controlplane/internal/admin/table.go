@@ -21,8 +21,11 @@ type endpoint struct {
 
 // table finds endpoints by path. A segment that is spelt out goes before a {name}.
 type table struct {
-	root  segment
-	paths []string
+	root segment
+	// paths are the patterns of endpoints, in Kong's order: what is below a path comes
+	// right behind it. endpoints are in the same order.
+	paths     []string
+	endpoints []*endpoint
 	// open tables need no token and are not recorded.
 	open bool
 }
@@ -57,8 +60,9 @@ func (t *table) add(pattern string, methods map[string]handler) {
 	}
 	if s.endpoint == nil {
 		s.endpoint = &endpoint{pattern: pattern, methods: map[string]handler{}}
-		t.paths = append(t.paths, pattern)
-		slices.Sort(t.paths)
+		at, _ := slices.BinarySearchFunc(t.paths, pattern, comparePaths)
+		t.paths = slices.Insert(t.paths, at, pattern)
+		t.endpoints = slices.Insert(t.endpoints, at, s.endpoint)
 	}
 	for method, h := range methods {
 		if s.endpoint.methods[method] != nil {
@@ -67,6 +71,11 @@ func (t *table) add(pattern string, methods map[string]handler) {
 		s.endpoint.methods[method] = h
 	}
 	s.endpoint.allow = allowed(s.endpoint.methods)
+}
+
+// comparePaths orders paths by their segments.
+func comparePaths(a, b string) int {
+	return strings.Compare(strings.ReplaceAll(a, "/", "\x00"), strings.ReplaceAll(b, "/", "\x00"))
 }
 
 func (t *table) get(pattern string, h handler) {

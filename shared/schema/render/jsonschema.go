@@ -40,10 +40,11 @@ func record(list []schema.Field, rules []schema.EntityCheck, short []schema.Shor
 			continue
 		}
 		properties[f.Name] = property(f, form, false)
-		if form == Answer && !f.Transient || form == Whole && mustGive(f) {
+		if form == Answer && !f.Transient && !f.Extra || form == Whole && mustGive(f) {
 			required = append(required, f.Name)
 		}
 	}
+	either := []any{}
 	for i := range short {
 		s := &short[i]
 		if form == Answer && s.Translate == nil && (s.Deprecation == nil && s.Field.Deprecation == nil) {
@@ -54,11 +55,19 @@ func record(list []schema.Field, rules []schema.EntityCheck, short []schema.Shor
 			o["deprecated"] = true
 		}
 		properties[s.Field.Name] = o
+		if form == Whole && o["deprecated"] == nil {
+			either = append(either, schema.Object{"required": []any{s.Field.Name}})
+		}
 	}
 	out := schema.Object{"type": "object", "properties": properties, "additionalProperties": false}
 	if required != nil {
 		sort.Slice(required, func(i, j int) bool { return required[i].(string) < required[j].(string) }) //nolint:forcetypeassert // they are names
 		out["required"] = required
+	}
+	if required != nil && len(either) > 0 {
+		// A shorthand, such as url, stands for fields that are required.
+		delete(out, "required")
+		out["anyOf"] = append([]any{schema.Object{"required": required}}, either...)
 	}
 	if len(rules) > 0 && form != Answer {
 		out["x-entity-checks"] = checks(rules)
@@ -66,9 +75,10 @@ func record(list []schema.Field, rules []schema.EntityCheck, short []schema.Shor
 	return out
 }
 
-// mustGive tells whether a client must give a field of a new object.
+// mustGive tells whether a client must give a field of a new object. What it belongs to may
+// be named by the path instead.
 func mustGive(f *schema.Field) bool {
-	return f.Required && !f.Auto && f.Type != schema.Record && (f.Default == nil || f.Default == schema.Null)
+	return f.Required && !f.Auto && f.Type != schema.Record && f.Type != schema.Foreign && (f.Default == nil || f.Default == schema.Null)
 }
 
 // property renders a field. Inside of containers nothing is null.

@@ -69,7 +69,7 @@ func TestJSONSchema(t *testing.T) {
 	}
 	for form, want := range map[render.Form][]string{
 		render.Answer:  {"host", "id", "port"},
-		render.Whole:   {"host"},
+		render.Whole:   nil, // host, or url which stands for it
 		render.Partial: nil,
 	} {
 		got := render.JSONSchema(s, form)
@@ -80,6 +80,9 @@ func TestJSONSchema(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, required); diff != "" {
 			t.Errorf("form %d requires (-want +got):\n%s", form, diff)
+		}
+		if either, _ := got["anyOf"].([]any); (len(either) == 2) != (form == render.Whole) {
+			t.Errorf("form %d requires any of %v", form, either)
 		}
 		properties, _ := got["properties"].(schema.Object)
 		_, url := properties["url"]
