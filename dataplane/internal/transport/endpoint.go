@@ -61,10 +61,11 @@ func (e *Endpoint) RoundTrip(x *pdk.Exchange, c *Call) *Error {
 		e.transport.remember(e)
 	}
 	// Over HTTP/2, messages of both sides go at the same time: a body is read while its
-	// response is sent. A client that speaks HTTP/1 can't do that.
+	// response is sent. A client that speaks HTTP/1 can't do that, and what has come whole
+	// needs no goroutine.
 	buffer := c.BufferRequest
 	if e.http2 != nil {
-		buffer = x.Request.Proto < 20
+		buffer = x.Request.Proto < 20 || came(x.Request.Body)
 	}
 	c.Upgraded = nil
 	if err := prepareBody(x, c, buffer, &e.transport.options); err != nil {
@@ -94,6 +95,12 @@ func (e *Endpoint) RoundTrip(x *pdk.Exchange, c *Call) *Error {
 			return err
 		}
 	}
+}
+
+// came tells whether all of a body has come, so that reading it does not wait.
+func came(b pdk.Body) bool {
+	w, ok := b.(interface{ Came() bool })
+	return ok && w.Came()
 }
 
 // repeatable tells whether a request that may have been received can be sent again.
@@ -198,6 +205,9 @@ func (e *Endpoint) sweep(now time.Time, interval time.Duration) {
 	e.mu.Unlock()
 	for _, cn := range drop {
 		cn.close()
+	}
+	if e.http2 != nil {
+		e.http2.sweep(now)
 	}
 }
 

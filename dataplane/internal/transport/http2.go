@@ -1,136 +1,195 @@
 package transport
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"net/url"
-	"strings"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/sluice-gateway/sluice/dataplane/internal/h2"
 	"github.com/sluice-gateway/sluice/dataplane/internal/message"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
-// http2Client sends requests over HTTP/2 with the standard library's client, which is
-// made for it; connections are shared between requests, so there is no pool here.
+// http2Client sends requests over HTTP/2. Connections are shared between requests: another
+// one is opened when those that there are take no more streams.
 type http2Client struct {
-	e  *Endpoint
-	rt *http.Transport
+	e       *Endpoint
+	serving sync.WaitGroup
+
+	mu      sync.Mutex
+	conns   []*h2.Conn
+	dialing *dialing
 }
 
-func newHTTP2Client(e *Endpoint) *http2Client {
-	o := &e.transport.options
-	var p http.Protocols
-	if e.key.TLS {
-		p.SetHTTP2(true)
-	} else {
-		p.SetUnencryptedHTTP2(true)
-	}
-	h := &http2Client{e: e}
-	h.rt = &http.Transport{
-		Protocols: &p, DisableCompression: true, IdleConnTimeout: o.IdleTimeout,
-		MaxResponseHeaderBytes: int64(o.MaxHead),
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return h.dial(ctx)
-		},
-		DialTLSContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return h.dialTLS(ctx)
-		},
-	}
-	return h
+// dialing is a connection on its way, for all who wait for one.
+type dialing struct {
+	done  chan struct{}
+	fault *Error
 }
 
-// connectTimeout is the key of a request's timeout in its context: the client dials
-// in a goroutine of its own.
-type connectTimeout struct{}
+func newHTTP2Client(e *Endpoint) *http2Client { return &http2Client{e: e} }
 
-// dialFault is an Error on its way through the client.
-type dialFault struct{ fault *Error }
-
-func (d *dialFault) Error() string { return d.fault.Error() }
-
-// Unwrap returns the cause.
-func (d *dialFault) Unwrap() error { return d.fault.Err }
-
-func (h *http2Client) dial(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	nc, err := h.e.transport.options.Dial(ctx, h.e.key.Network, h.e.key.Address)
-	if err != nil {
-		return nil, &dialFault{dialError(ErrConnect, err)}
+// take returns a connection that takes a stream more. reused is true when it was there.
+func (h *http2Client) take(timeout time.Duration) (cn *h2.Conn, reused bool, fault *Error) {
+	var timer *time.Timer
+	for waited := false; ; waited = true {
+		h.mu.Lock()
+		if cn := h.spareLocked(); cn != nil {
+			h.mu.Unlock()
+			return cn, !waited, nil
+		}
+		d := h.dialing
+		if d == nil {
+			d = &dialing{done: make(chan struct{})}
+			h.dialing = d
+			h.mu.Unlock()
+			cn, fault := h.dial(timeout)
+			h.mu.Lock()
+			if h.dialing, d.fault = nil, fault; cn != nil {
+				h.conns = append(h.conns, cn)
+			}
+			h.mu.Unlock()
+			close(d.done)
+			return cn, false, fault
+		}
+		h.mu.Unlock()
+		if timer == nil && timeout > 0 {
+			timer = time.NewTimer(timeout)
+			defer timer.Stop()
+		}
+		var over <-chan time.Time
+		if timer != nil {
+			over = timer.C
+		}
+		select {
+		case <-d.done:
+			if d.fault != nil {
+				same := *d.fault
+				return nil, false, &same
+			}
+		case <-over:
+			return nil, false, &Error{Kind: ErrConnectTimeout, Err: errors.New("no connection in time")}
+		}
 	}
-	return nc, nil
 }
 
-func (h *http2Client) dialTLS(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	nc, err := h.e.transport.options.Dial(ctx, h.e.key.Network, h.e.key.Address)
-	if err != nil {
-		return nil, &dialFault{dialError(ErrConnect, err)}
-	}
-	tc := tls.Client(nc, h.e.clientConfig())
-	if err := tc.HandshakeContext(ctx); err != nil {
-		_ = nc.Close()
-		return nil, &dialFault{dialError(ErrTLS, err)}
-	}
-	if p := tc.ConnectionState().NegotiatedProtocol; p != "h2" {
-		_ = nc.Close()
-		return nil, &dialFault{&Error{Kind: ErrTLS, Err: fmt.Errorf("upstream does not speak HTTP/2 (ALPN %q)", p)}}
-	}
-	return tc, nil
+// spareLocked returns the connection with the most room, and forgets those that have ended.
+func (h *http2Client) spareLocked() *h2.Conn {
+	var best *h2.Conn
+	room := 0
+	h.conns = slices.DeleteFunc(h.conns, func(cn *h2.Conn) bool {
+		n := cn.Spare()
+		if n > room {
+			best, room = cn, n
+		}
+		return n < 0
+	})
+	return best
 }
 
-// bounded gives a dial its request's connect timeout.
-func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if d, ok := ctx.Value(connectTimeout{}).(time.Duration); ok && d > 0 {
-		return context.WithTimeout(ctx, d)
+// dial opens a connection and has it served.
+func (h *http2Client) dial(timeout time.Duration) (*h2.Conn, *Error) {
+	cn, fault := h.e.dial(timeout)
+	if fault != nil {
+		return nil, fault
 	}
-	return ctx, func() {}
+	if tc, ok := cn.Conn.(*tls.Conn); ok {
+		if p := tc.ConnectionState().NegotiatedProtocol; p != "h2" {
+			cn.close()
+			return nil, &Error{Kind: ErrTLS, Err: fmt.Errorf("upstream does not speak HTTP/2 (ALPN %q)", p)}
+		}
+	}
+	c := h2.New(cn.Conn, h2.Options{MaxHead: h.e.transport.options.MaxHead})
+	h.serving.Go(func() {
+		if err := c.Serve(); err != nil && h.e.transport.log.IsDebug() {
+			h.e.transport.log.Debug("HTTP/2 connection ended", "address", h.e.key.Address, "error", err)
+		}
+	})
+	return c, nil
 }
 
-func (h *http2Client) close() { h.rt.CloseIdleConnections() }
+// silent is how long an upstream may send nothing while there are streams before it is
+// asked, and answer how long it has then.
+const silent, answer = 30 * time.Second, 15 * time.Second
+
+func (h *http2Client) sweep(now time.Time) {
+	l := h2.Limits{Idle: h.e.transport.options.IdleTimeout, Partial: time.Minute, Silent: silent, Answer: answer}
+	h.mu.Lock()
+	h.spareLocked()
+	conns := slices.Clone(h.conns)
+	h.mu.Unlock()
+	for _, cn := range conns {
+		cn.Sweep(now, l)
+	}
+}
+
+// close ends connections once their streams have ended.
+func (h *http2Client) close() {
+	h.mu.Lock()
+	conns := h.conns
+	h.conns = nil
+	h.mu.Unlock()
+	for _, cn := range conns {
+		cn.GoAway()
+	}
+}
 
 func (h *http2Client) roundTrip(x *pdk.Exchange, c *Call) *Error {
-	s := newStream(h, x, c)
-	ctx := context.WithValue(context.Background(), connectTimeout{}, c.Timeouts.Connect)
-	ctx, s.cancel = context.WithCancelCause(ctx)
-	req, err := h.request(x)
-	if err != nil {
-		s.cancel(nil)
-		return &Error{Kind: ErrRequest, Err: err}
+	fields, fault := h.request(x)
+	if fault != nil {
+		return fault
 	}
-	s.attach(req, c)
-	req = req.WithContext(s.trace(ctx, c))
-	resp, err := h.rt.RoundTrip(req) //nolint:bodyclose // by stream.Release
-	if err != nil {
-		cause := context.Cause(ctx)
+	for try := 0; ; try++ {
+		cn, reused, fault := h.take(c.Timeouts.Connect)
+		if fault != nil {
+			return fault
+		}
+		s, ok, fault := h.send(cn, fields, x, c)
+		if !ok && try < maxTries {
+			continue // it was taken by others meanwhile
+		}
+		if !ok {
+			return &Error{Kind: ErrConnect, Err: errors.New("upstream takes no streams")}
+		}
+		if fault == nil {
+			x.OnRelease(s)
+			if h.e.forgotten.Load() {
+				h.close() // nobody else would
+			}
+			return nil
+		}
 		s.Release()
-		return s.fault(err, cause)
+		stale := reused && errors.Is(fault.Err, errEnded) && repeatable(x.Upstream.Method)
+		if fault.BodyTaken || try >= maxTries || !errors.Is(fault.Err, h2.ErrUnsent) && !stale {
+			return fault
+		}
 	}
-	s.answered(resp, x)
-	x.OnRelease(s)
-	return nil
 }
 
-func (h *http2Client) request(x *pdk.Exchange) (*http.Request, error) {
+// maxTries bounds how often a request is sent again that the upstream did not take.
+const maxTries = 5
+
+// request checks the head, and returns what writes it.
+func (h *http2Client) request(x *pdk.Exchange) (h2.Fields, *Error) {
 	u := &x.Upstream
+	refuse := func(err error) (h2.Fields, *Error) { return nil, &Error{Kind: ErrRequest, Err: err} }
 	path := u.Path
 	if path == "" {
 		path = "/"
 	}
-	if !message.ValidMethod(u.Method) {
-		return nil, errMethod
+	switch {
+	case !message.ValidMethod(u.Method):
+		return refuse(errMethod)
+	case path[0] != '/' || !message.ValidTarget(path) || u.HasQuery && u.RawQuery != "" && !message.ValidTarget(u.RawQuery):
+		return refuse(errTarget)
 	}
-	if path[0] != '/' || !message.ValidTarget(path) || u.HasQuery && u.RawQuery != "" && !message.ValidTarget(u.RawQuery) {
-		return nil, errTarget
+	if u.HasQuery {
+		path = x.Text.Concat(path, "?", u.RawQuery)
 	}
-	host := strings.Clone(u.HostHeader)
+	host := u.HostHeader
 	if host == "" {
 		host = h.e.key.ServerName
 	}
@@ -138,54 +197,47 @@ func (h *http2Client) request(x *pdk.Exchange) (*http.Request, error) {
 		host = h.e.key.Address
 	}
 	if !message.ValidValue(host) {
-		return nil, errField
+		return refuse(errField)
 	}
-	target := &url.URL{Scheme: "http", Host: h.e.key.Address, RawQuery: strings.Clone(u.RawQuery), ForceQuery: u.HasQuery && u.RawQuery == ""}
+	scheme := "http"
 	if h.e.key.TLS {
-		target.Scheme = "https"
+		scheme = "https"
 	}
-	// Opaque is sent as it is, but one with two slashes needs the host in front.
-	if strings.HasPrefix(path, "//") {
-		target.Opaque = "//" + host + path
-	} else {
-		target.Opaque = strings.Clone(path)
-	}
-	req := &http.Request{Method: strings.Clone(u.Method), URL: target, Host: host, Header: http.Header{}, Proto: "HTTP/2.0", ProtoMajor: 2}
-	for _, f := range x.Request.Header.Fields() {
-		if whose(f.Name) != fieldTheirs || message.HopByHop(f.Name) {
-			continue
+	list := x.Request.Header.Fields()
+	for i := range list {
+		if f := &list[i]; theirs(f) && (!message.ValidName(f.Name) || !message.ValidValue(f.Value)) {
+			return refuse(errField)
 		}
-		if !message.ValidName(f.Name) || !message.ValidValue(f.Value) {
-			return nil, errField
+	}
+	return func(add func(name, value string, secret bool)) {
+		add(":method", u.Method, false)
+		add(":scheme", scheme, false)
+		add(":authority", host, false)
+		add(":path", path, false)
+		for i := range list {
+			if f := &list[i]; theirs(f) {
+				add(h2.Lower(f.Name), f.Value, false)
+			}
 		}
-		name := http.CanonicalHeaderKey(strings.Clone(f.Name))
-		req.Header[name] = append(req.Header[name], strings.Clone(f.Value))
-	}
-	if _, ok := req.Header["User-Agent"]; !ok {
-		req.Header["User-Agent"] = nil // the client's default is not ours
-	}
-	return req, nil
+		if length := bodyLength(x); length >= 0 {
+			add("content-length", x.Text.Int(length), true)
+		}
+	}, nil
 }
 
-var (
-	errSilence = errors.New("upstream is silent")
-	errStalled = errors.New("upstream does not take the request")
-)
-
-// fault turns the client's error into ours.
-func (s *stream) fault(err, cause error) *Error {
-	var dialled *dialFault
-	e := &Error{Kind: ErrRead, Sent: s.sent.Load(), BodyTaken: s.body != nil && s.body.taken.Load(), Err: err}
-	switch {
-	case errors.As(err, &dialled):
-		*e = *dialled.fault
-	case errors.Is(cause, errSilence):
-		e.Kind, e.Err = ErrReadTimeout, errSilence
-	case errors.Is(cause, errStalled):
-		e.Kind, e.Err = ErrWriteTimeout, errStalled
-	case s.body != nil && s.body.err != nil:
-		e = bodyError(s.body.err)
-		e.Sent = true
+// theirs tells whether a field of the client goes to the upstream.
+func theirs(f *pdk.Field) bool {
+	if whose(f.Name) != fieldTheirs || message.HopByHop(f.Name) {
+		return false
 	}
-	return e
+	return len(f.Name) != 2 || !pdk.EqualFold(f.Name, "TE") || pdk.EqualFold(f.Value, "trailers")
+}
+
+// bodyLength is the length to announce, -1 for none.
+func bodyLength(x *pdk.Exchange) int64 {
+	inline, from, length := requestBody(x)
+	if inline == nil && from == nil {
+		return -1
+	}
+	return length
 }

@@ -85,7 +85,7 @@ func TestHTTP2(t *testing.T) {
 			if got := r.Header.Values(nil, "x-many"); cmp.Diff([]string{"1", "2"}, got) != "" {
 				t.Errorf("X-Many = %q", got)
 			}
-			if diff := cmp.Diff([]pdk.Field{{Name: "Grpc-Status", Value: "0"}}, r.Trailer.Fields()); diff != "" {
+			if diff := cmp.Diff([]pdk.Field{{Name: "grpc-status", Value: "0"}}, r.Trailer.Fields()); diff != "" {
 				t.Errorf("trailer (-want +got):\n%s", diff)
 			}
 			x.Reset()

@@ -1,23 +1,19 @@
-// Package http2 serves HTTP/2 with the standard library's server, which is made for it:
-// it turns its requests into exchanges and a Responder into its writer. It owns nothing
-// of the protocol itself, and refuses HTTP/1.
+// Package http2 serves HTTP/2: it turns streams into exchanges and answers them. The
+// protocol itself is h2's. It refuses HTTP/1.
 package http2
 
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/sluice-gateway/sluice/dataplane/internal/message"
+	"github.com/sluice-gateway/sluice/dataplane/internal/h2"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
@@ -33,9 +29,10 @@ type Handler interface {
 // Options of an Engine.
 type Options struct {
 	Handler Handler
-	// HeadTimeout bounds the start of a connection; 0 means 60s. IdleTimeout is how long
-	// one without streams stays; 0 means 75s. BodyTimeout and WriteTimeout are between
-	// two successive operations on a stream; 0 means 60s.
+	// HeadTimeout bounds the start of a connection, and a head or frame on its way; 0 means
+	// 60s. IdleTimeout is how long a connection without streams stays; 0 means 75s.
+	// BodyTimeout and WriteTimeout are between two successive operations on a stream; 0
+	// means 60s.
 	HeadTimeout, IdleTimeout, BodyTimeout, WriteTimeout time.Duration
 	// Logger; nil logs nothing.
 	Logger hclog.Logger
@@ -44,11 +41,15 @@ type Options struct {
 // Engine serves connections. It is safe for concurrent use.
 type Engine struct {
 	o         Options
-	server    *http.Server
-	in        *handoff
 	exchanges sync.Pool
-	done      sync.WaitGroup
+	conns     sync.WaitGroup
 	streams   sync.WaitGroup
+	sweeping  sync.WaitGroup
+
+	mu       sync.Mutex
+	open     map[*h2.Conn]struct{}
+	draining bool
+	stopped  chan struct{}
 }
 
 // Info is what is known of a connection besides its bytes.
@@ -70,13 +71,8 @@ type Connections struct {
 	All, Writing, Waiting int
 }
 
-type infoKey struct{}
-
-// maxHead is as for HTTP/1.
-const maxHead = 32 << 10
-
-// maxFrame is what a client may send in one frame: the least that the protocol allows.
-const maxFrame = 16 << 10
+// maxHead is as for HTTP/1; maxStreams is as nginx has it.
+const maxHead, maxStreams = 32 << 10, 128
 
 // New makes an engine; Drain ends it.
 func New(o Options) *Engine {
@@ -91,157 +87,146 @@ func New(o Options) *Engine {
 			*d.value = d.or
 		}
 	}
-	e := &Engine{o: o, in: newHandoff()}
+	e := &Engine{o: o, open: map[*h2.Conn]struct{}{}, stopped: make(chan struct{})}
 	e.exchanges.New = func() any { return new(pdk.Exchange) }
-	var p http.Protocols
-	p.SetHTTP2(true)
-	p.SetUnencryptedHTTP2(true)
-	e.server = &http.Server{
-		Handler: http.HandlerFunc(e.handle), Protocols: &p, ReadHeaderTimeout: o.HeadTimeout, IdleTimeout: o.IdleTimeout,
-		MaxHeaderBytes: maxHead, ErrorLog: o.Logger.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
-		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 128, MaxReadFrameSize: maxFrame, WriteByteTimeout: o.WriteTimeout},
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			if t := e.in.find(c); t != nil {
-				return context.WithValue(ctx, infoKey{}, t.info)
-			}
-			return ctx
-		},
-		ConnState: e.in.state,
-	}
-	e.done.Go(func() { _ = e.server.Serve(e.in) })
+	e.sweeping.Go(e.sweep)
 	return e
 }
 
 // Serve takes a connection whose client speaks HTTP/2, and closes it when it ends. It
 // does not wait for that.
-func (e *Engine) Serve(nc net.Conn, info Info) { e.in.give(nc, info) }
+func (e *Engine) Serve(nc net.Conn, info Info) {
+	c := h2.New(nc, h2.Options{
+		Server: true, MaxStreams: maxStreams, MaxHead: maxHead, Connect: true, WriteTimeout: e.o.WriteTimeout,
+		OnStream: func(s *h2.Stream) {
+			e.streams.Add(1)
+			go e.handle(s, &info)
+		},
+	})
+	e.mu.Lock()
+	if e.draining {
+		e.mu.Unlock()
+		_ = nc.Close()
+		return
+	}
+	e.open[c] = struct{}{}
+	e.conns.Add(1)
+	e.mu.Unlock()
+	go func() {
+		defer e.conns.Done()
+		if err := c.Serve(); err != nil && e.o.Logger.IsDebug() {
+			e.o.Logger.Debug("connection ended", "peer", info.Peer.String(), "error", err)
+		}
+		e.mu.Lock()
+		delete(e.open, c)
+		e.mu.Unlock()
+	}()
+}
+
+// all returns the connections that are open.
+func (e *Engine) all() []*h2.Conn {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]*h2.Conn, 0, len(e.open))
+	for c := range e.open {
+		out = append(out, c)
+	}
+	return out
+}
 
 // Connections returns the figures of now.
-func (e *Engine) Connections() Connections { return e.in.count() }
+func (e *Engine) Connections() (n Connections) {
+	for _, c := range e.all() {
+		n.All++
+		if c.State().Running > 0 {
+			n.Writing++
+		} else {
+			n.Waiting++
+		}
+	}
+	return n
+}
+
+// sweep ends connections that do nothing for too long.
+func (e *Engine) sweep() {
+	l := h2.Limits{Idle: e.o.IdleTimeout, Partial: e.o.HeadTimeout, Start: e.o.HeadTimeout}
+	ticker := time.NewTicker(min(time.Second, e.o.IdleTimeout/4, e.o.HeadTimeout/4))
+	defer ticker.Stop()
+	for {
+		select {
+		case now := <-ticker.C:
+			for _, c := range e.all() {
+				c.Sweep(now, l)
+			}
+		case <-e.stopped:
+			return
+		}
+	}
+}
+
+// grace is how long clients may not know yet that a connection goes away.
+const grace = time.Second
 
 // Drain tells clients to go and waits for streams to end. When ctx ends it closes what is
 // left and returns ctx's error; handlers end before Wait returns.
 func (e *Engine) Drain(ctx context.Context) error {
-	err := e.server.Shutdown(ctx)
-	if err != nil {
-		_ = e.server.Close()
+	e.mu.Lock()
+	if !e.draining {
+		e.draining = true
+		close(e.stopped)
 	}
-	e.done.Wait()
-	return err
+	e.mu.Unlock()
+	e.sweeping.Wait()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		e.conns.Wait()
+	}()
+	for _, c := range e.all() {
+		c.GoAway()
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	for {
+		select {
+		case <-done:
+			return nil
+		case <-timer.C:
+			for _, c := range e.all() {
+				c.Final()
+			}
+		case <-ctx.Done():
+			for _, c := range e.all() {
+				c.Close()
+			}
+			<-done
+			return ctx.Err()
+		}
+	}
 }
 
 // Wait waits until all handlers have returned, after Drain.
 func (e *Engine) Wait() { e.streams.Wait() }
 
-func (e *Engine) handle(w http.ResponseWriter, r *http.Request) {
-	e.streams.Add(1)
+// handle answers one stream. A fault of a handler ends this stream and no other.
+func (e *Engine) handle(s *h2.Stream, info *Info) {
 	defer e.streams.Done()
-	answer := &responder{e: e, w: w, head: r.Method == http.MethodHead, control: http.NewResponseController(w)}
-	e.exchange(r, answer)
-	if answer.broken {
-		// The stream is reset, so that the client does not take a part for the whole.
-		panic(http.ErrAbortHandler)
-	}
-}
-
-// exchange has the request answered. A fault of a handler ends this stream and no other.
-func (e *Engine) exchange(r *http.Request, answer *responder) {
+	defer s.Close()
+	r := &responder{e: e, s: s}
 	defer func() {
 		if fault := recover(); fault != nil {
 			e.o.Logger.Error("handler panicked", "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
-			answer.broken = true
+			s.Reset(h2.InternalError)
 		}
 	}()
 	x := e.exchanges.Get().(*pdk.Exchange) //nolint:forcetypeassert // the pool holds nothing else
 	x.Start = time.Now()
-	if err := e.fill(x, r, answer); err != nil {
-		e.o.Handler.Refuse(x, answer, err.Status)
+	if status := e.fill(x, s, info, r); status != 0 {
+		e.o.Handler.Refuse(x, r, status)
 	} else {
-		e.o.Handler.Serve(x, answer)
+		e.o.Handler.Serve(x, r)
 	}
+	r.finish()
 	x.Reset()
 	e.exchanges.Put(x)
 }
-
-// fill takes the request over. What HTTP/1 could not say is refused as there: the upstream
-// may speak it.
-func (e *Engine) fill(x *pdk.Exchange, r *http.Request, answer *responder) *message.Refusal {
-	q := &x.Request
-	q.Proto, q.Scheme = 20, "http"
-	if info, ok := r.Context().Value(infoKey{}).(Info); ok {
-		q.Peer, q.Local, q.Client, q.SNI = info.Peer, info.Local, info.Client, info.SNI
-		q.TLSVersion, q.TLSCipher = info.Version, info.Cipher
-		if info.TLS {
-			q.Scheme = "https"
-		}
-	}
-	socket, refusal := extended(r)
-	if refusal != nil {
-		return refusal
-	}
-	method := r.Method
-	if socket {
-		method = http.MethodGet
-	}
-	var m message.Request
-	if err := m.Pseudo(method, r.RequestURI, r.Host); err != nil {
-		return err
-	}
-	q.Method, q.Host, q.RawPath, q.RawQuery, q.HasQuery = m.Method, m.Host, m.Path, m.Query, m.HasQuery
-	// As large as HTTP/1 would have it: what came was compressed.
-	q.Bytes = int64(len(r.Method)+len(r.RequestURI)+len(" HTTP/2\r\nHost: \r\n\r\n")+len(r.Host)) + max(r.ContentLength, 0)
-	for name, values := range r.Header {
-		switch name {
-		case protocolField:
-			continue
-		case "Host":
-			// It is in the place of :authority, or has to be the same.
-			if len(values) != 1 || !strings.EqualFold(values[0], r.Host) {
-				return message.ErrHostMismatch
-			}
-			continue
-		}
-		for _, v := range values {
-			q.Header.Add(name, v)
-			q.Bytes += int64(len(name) + len(v) + len(": \r\n"))
-		}
-	}
-	if socket {
-		answer.body, answer.key = r.Body, opening(q)
-		return nil
-	}
-	if r.Body != nil && r.Body != http.NoBody {
-		q.ContentLength = r.ContentLength
-		if r.ContentLength != 0 {
-			q.Body = &requestBody{r: r, trailer: &q.Trailer, control: answer.control, timeout: e.o.BodyTimeout}
-		}
-	}
-	return nil
-}
-
-// requestBody is the body of a stream.
-type requestBody struct {
-	r       *http.Request
-	trailer *pdk.Header
-	control *http.ResponseController
-	timeout time.Duration
-	ended   bool
-}
-
-// Read implements pdk.Body.
-func (b *requestBody) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(b.timeout))
-	n, err := b.r.Body.Read(p)
-	if err == io.EOF && !b.ended {
-		b.ended = true
-		for name, values := range b.r.Trailer {
-			for _, v := range values {
-				b.trailer.Add(name, v)
-			}
-		}
-	}
-	return n, err
-}
-
-// Close ends a Read that waits.
-func (b *requestBody) Close() error { return b.r.Body.Close() }

@@ -3,29 +3,36 @@ package http2
 import (
 	"errors"
 	"io"
-	"net/http"
 	"strconv"
-	"strings"
-	"time"
 
+	"github.com/sluice-gateway/sluice/dataplane/internal/h2"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
 // responder answers one stream.
 type responder struct {
-	e       *Engine
-	w       http.ResponseWriter
-	control *http.ResponseController
-	head    bool
-	broken  bool
+	e     *Engine
+	s     *h2.Stream
+	head  bool // the request's method is HEAD
+	ended bool
 	// body of a stream that opens a WebSocket, nil for others, and the key that its
 	// upstream has to prove.
-	body io.ReadCloser
+	body *requestBody
 	key  string
 }
 
 var _ proxy.Responder = (*responder)(nil)
+
+// errSlow is as for HTTP/1: the client takes too long with its body.
+var errSlow = slow{}
+
+type slow struct{}
+
+func (slow) Error() string { return "client is too slow with the request body" }
+
+// Timeout implements net.Error's.
+func (slow) Timeout() bool { return true }
 
 // hop tells whether a field is about an HTTP/1 connection.
 func hop(name string) bool {
@@ -37,24 +44,32 @@ func hop(name string) bool {
 	return false
 }
 
-// add adds a line that outlives the exchange.
-func add(h http.Header, f *pdk.Field) {
-	name := http.CanonicalHeaderKey(strings.Clone(f.Name))
-	h[name] = append(h[name], strings.Clone(f.Value))
+// fields writes a status and the lines of a header, but for those that skip is true for. To
+// size it adds what they would take in HTTP/1.
+func fields(status int, header *pdk.Header, length int64, skip func(name string) bool, size *int64) h2.Fields {
+	return func(add func(name, value string, secret bool)) {
+		var digits [20]byte
+		add(":status", string(strconv.AppendInt(digits[:0], int64(status), 10)), false)
+		list := header.Fields()
+		for i := range list {
+			if f := &list[i]; !hop(f.Name) && !skip(f.Name) {
+				add(h2.Lower(f.Name), f.Value, false)
+				*size += int64(len(f.Name) + len(f.Value) + len(": \r\n"))
+			}
+		}
+		if length >= 0 {
+			add("content-length", string(strconv.AppendInt(digits[:0], length, 10)), true)
+		}
+	}
+}
+
+func isLength(name string) bool {
+	return len(name) == len("Content-Length") && pdk.EqualFold(name, "Content-Length")
 }
 
 // Send implements proxy.Responder.
 func (r *responder) Send(x *pdk.Exchange, filter func(piece []byte, last bool) ([]byte, error)) error {
 	resp := &x.Response
-	h := r.w.Header()
-	h["Content-Type"] = nil // nothing is guessed
-	for _, f := range resp.Header.Fields() {
-		if hop(f.Name) || pdk.EqualFold(f.Name, "Content-Length") && !r.head {
-			continue
-		}
-		add(h, &f)
-		resp.Bytes += int64(len(f.Name) + len(f.Value) + len(": \r\n"))
-	}
 	bodiless := r.head || resp.Status == 204 || resp.Status == 304
 	length := resp.ContentLength
 	switch {
@@ -64,21 +79,39 @@ func (r *responder) Send(x *pdk.Exchange, filter func(piece []byte, last bool) (
 	case resp.Body == nil:
 		length = 0
 	}
+	shown := int64(-1)
 	if length >= 0 && (!bodiless || r.head && x.Source != pdk.SourceUpstream) && resp.Trailer.Len() == 0 && !(length == 0 && x.IsGRPC()) {
-		h.Set("Content-Length", strconv.FormatInt(length, 10))
+		shown = length
 	}
-	r.deadline()
-	r.w.WriteHeader(resp.Status)
+	ends := bodiless || length == 0 && filter == nil && resp.Body == nil && resp.Trailer.Len() == 0
+	skip := isLength
+	if r.head && shown < 0 {
+		skip = func(string) bool { return false } // what a GET would have
+	}
+	if err := r.s.WriteHead(fields(resp.Status, &resp.Header, shown, skip, &resp.Bytes), ends); err != nil {
+		return &proxy.SendError{Err: err}
+	}
 	resp.HeadSent = true
-	if bodiless {
+	if r.ended = ends; ends {
 		return nil
 	}
-	if err := r.sendBody(resp, filter, length); err != nil {
-		r.broken = true
+	if err := r.send(resp, filter, length); err != nil {
+		r.s.Reset(h2.InternalError) // the client must not take a part for the whole
 		return err
 	}
-	for _, f := range resp.Trailer.Fields() {
-		h.Add(http.TrailerPrefix+strings.Clone(f.Name), strings.Clone(f.Value))
+	r.ended = true
+	var err error
+	if resp.Trailer.Len() > 0 {
+		err = r.s.WriteHead(func(add func(name, value string, secret bool)) {
+			for _, f := range resp.Trailer.Fields() {
+				add(h2.Lower(f.Name), f.Value, false)
+			}
+		}, true)
+	} else {
+		_, err = r.s.Write(nil, true, r.e.o.WriteTimeout)
+	}
+	if err != nil {
+		return &proxy.SendError{Err: err}
 	}
 	return nil
 }
@@ -90,10 +123,12 @@ var (
 	errLong  = errors.New("body is longer than announced")
 )
 
-// sendBody writes the body, of which left bytes are announced or -1. Without a length each
-// piece is sent on its way at once.
-func (r *responder) sendBody(resp *pdk.Response, filter func(piece []byte, last bool) ([]byte, error), left int64) error {
-	flush := left < 0
+// ready is a body that knows whether its Read would wait.
+type ready interface{ Ready() bool }
+
+// send writes the body, of which left bytes are announced or -1. What there is is written
+// before the upstream is waited for.
+func (r *responder) send(resp *pdk.Response, filter func(piece []byte, last bool) ([]byte, error), left int64) error {
 	write := func(p []byte, last bool) error {
 		if filter != nil {
 			var err error
@@ -109,13 +144,10 @@ func (r *responder) sendBody(resp *pdk.Response, filter func(piece []byte, last 
 		if len(p) == 0 {
 			return nil
 		}
-		if err := r.write(resp, p); err != nil {
+		n, err := r.s.Write(p, false, r.e.o.WriteTimeout)
+		resp.Bytes += int64(n)
+		if resp.Sent += int64(n); err != nil {
 			return &proxy.SendError{Err: err}
-		}
-		if flush && !last {
-			if err := r.control.Flush(); err != nil {
-				return &proxy.SendError{Err: err}
-			}
 		}
 		return nil
 	}
@@ -124,16 +156,16 @@ func (r *responder) sendBody(resp *pdk.Response, filter func(piece []byte, last 
 			return err
 		}
 	} else {
-		buf := make([]byte, pieceSize)
-		if flush {
-			if err := r.control.Flush(); err != nil {
-				return &proxy.SendError{Err: err}
-			}
-		}
+		buf := pieces.get()
+		defer pieces.put(buf)
+		knows, _ := resp.Body.(ready)
 		for {
-			n, err := resp.Body.Read(buf)
+			if knows == nil || !knows.Ready() {
+				r.s.Flush()
+			}
+			n, err := resp.Body.Read(*buf)
 			if n > 0 {
-				if err := write(buf[:n], false); err != nil {
+				if err := write((*buf)[:n], false); err != nil {
 					return err
 				}
 			}
@@ -156,31 +188,19 @@ func (r *responder) sendBody(resp *pdk.Response, filter func(piece []byte, last 
 	return nil
 }
 
-// write writes p in pieces with a deadline each: a slow client gets everything.
-func (r *responder) write(resp *pdk.Response, p []byte) error {
-	for len(p) > 0 {
-		r.deadline()
-		n, err := r.w.Write(p[:min(len(p), pieceSize)])
-		resp.Sent += int64(n)
-		resp.Bytes += int64(n)
-		if p = p[n:]; err != nil {
-			return err
-		}
+// Informational implements proxy.Responder.
+func (r *responder) Informational(status int, header *pdk.Header) error {
+	var size int64
+	if err := r.s.WriteHead(fields(status, header, -1, func(string) bool { return false }, &size), false); err != nil {
+		return err
 	}
+	r.s.Flush()
 	return nil
 }
 
-func (r *responder) deadline() { _ = r.control.SetWriteDeadline(time.Now().Add(r.e.o.WriteTimeout)) }
-
-// Informational implements proxy.Responder.
-func (r *responder) Informational(status int, header *pdk.Header) error {
-	h := r.w.Header()
-	for _, f := range header.Fields() {
-		if !hop(f.Name) {
-			h.Add(strings.Clone(f.Name), strings.Clone(f.Value))
-		}
+// finish ends a stream that was not answered: that is a fault.
+func (r *responder) finish() {
+	if !r.ended {
+		r.s.Reset(h2.InternalError)
 	}
-	r.w.WriteHeader(status)
-	clear(h)
-	return nil
 }

@@ -7,31 +7,14 @@ import (
 	"encoding/base64"
 	"errors"
 	"net"
-	"net/http"
 	"net/netip"
-	"sync"
+	"os"
+	"sync/atomic"
 	"time"
 
-	"github.com/sluice-gateway/sluice/dataplane/internal/message"
-	_ "github.com/sluice-gateway/sluice/dataplane/internal/server/http2/connect" // before net/http
+	"github.com/sluice-gateway/sluice/dataplane/internal/h2"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
-
-// protocolField is where the standard library puts the pseudo-header :protocol.
-const protocolField = ":protocol"
-
-// extended tells whether a request is an extended CONNECT, and refuses those that are for
-// another protocol than WebSocket.
-func extended(r *http.Request) (bool, *message.Refusal) {
-	protocol, ok := r.Header[protocolField]
-	switch {
-	case !ok:
-		return false, nil
-	case r.Method != http.MethodConnect || len(protocol) != 1 || protocol[0] != "websocket":
-		return false, message.ErrMethodRefused
-	}
-	return true, nil
-}
 
 // opening makes an extended CONNECT what it is in HTTP/1.1: an upgrade of a GET, which is
 // what routes, plugins and the upstream see. The key is ours: in HTTP/2 there is none, and
@@ -59,56 +42,82 @@ var (
 
 // Hijack implements proxy.Responder: the 101 becomes a 200, and the stream goes on as a
 // connection.
-func (r *responder) Hijack(x *pdk.Exchange) (_ net.Conn, _ *bufio.Reader, err error) {
-	defer func() { r.broken = r.broken || err != nil }()
+func (r *responder) Hijack(x *pdk.Exchange) (net.Conn, *bufio.Reader, error) {
 	switch {
 	case r.body == nil:
 		return nil, nil, errNoHijack
 	case x.Response.Header.Get("Sec-WebSocket-Accept") != proof(r.key):
 		return nil, nil, errProof
 	}
-	h := r.w.Header()
-	h["Content-Type"] = nil
-	for _, f := range x.Response.Header.Fields() {
-		if hop(f.Name) || pdk.EqualFold(f.Name, "Sec-WebSocket-Accept") || pdk.EqualFold(f.Name, "Content-Length") {
-			continue
-		}
-		add(h, &f)
-	}
-	r.deadline()
-	r.w.WriteHeader(http.StatusOK)
-	x.Response.HeadSent = true
-	if err := r.control.Flush(); err != nil {
+	skip := func(name string) bool { return isLength(name) || pdk.EqualFold(name, "Sec-WebSocket-Accept") }
+	if err := r.s.WriteHead(fields(200, &x.Response.Header, -1, skip, &x.Response.Bytes), false); err != nil {
 		return nil, nil, err
 	}
+	x.Response.HeadSent = true
+	r.s.Flush()
 	return &stream{r: r, peer: x.Request.Peer, local: x.Request.Local}, nil, nil
 }
 
-// stream is a stream as a connection. A read is not bounded in time: the other side of the
-// tunnel finds out when nothing moves, and closes both.
+// stream is a stream as a connection.
 type stream struct {
 	r           *responder
 	peer, local netip.AddrPort
-	closing     sync.Once
+	// until and by are when reading and writing gives up, nanoseconds since the epoch.
+	until, by atomic.Int64
 }
 
 var _ net.Conn = (*stream)(nil)
 
-// Read implements net.Conn.
-func (s *stream) Read(p []byte) (int, error) { return s.r.body.Read(p) }
+// left is the time to a deadline, 0 for none; ok is false when it is over.
+func left(deadline int64) (d time.Duration, ok bool) {
+	if deadline == 0 {
+		return 0, true
+	}
+	d = time.Until(time.Unix(0, deadline))
+	return d, d > 0
+}
 
-// Write implements net.Conn.
-func (s *stream) Write(p []byte) (int, error) {
-	n, err := s.r.w.Write(p)
-	if err == nil {
-		err = s.r.control.Flush()
+// Read implements net.Conn.
+func (s *stream) Read(p []byte) (int, error) {
+	limit, ok := left(s.until.Load())
+	if !ok {
+		return 0, os.ErrDeadlineExceeded
+	}
+	n, err := s.r.body.s.Read(p, limit)
+	if errors.Is(err, h2.ErrTimeout) {
+		err = os.ErrDeadlineExceeded
 	}
 	return n, err
 }
 
-// Close ends a Read that waits. The stream ends when the request's handler returns.
-func (s *stream) Close() (err error) {
-	s.closing.Do(func() { err = s.r.body.Close() })
+// Write implements net.Conn.
+func (s *stream) Write(p []byte) (int, error) {
+	limit, ok := left(s.by.Load())
+	if !ok {
+		return 0, os.ErrDeadlineExceeded
+	}
+	n, err := s.r.s.Write(p, false, limit)
+	if errors.Is(err, h2.ErrStalled) {
+		err = os.ErrDeadlineExceeded
+	}
+	s.r.s.Flush()
+	return n, err
+}
+
+// CloseWrite ends our side.
+func (s *stream) CloseWrite() error {
+	s.r.ended = true
+	_, err := s.r.s.Write(nil, true, 0)
+	return err
+}
+
+// Close ends both sides: what waits returns.
+func (s *stream) Close() error {
+	err := s.CloseWrite()
+	s.r.s.CloseRead()
+	if errors.Is(err, h2.ErrEnded) {
+		err = nil
+	}
 	return err
 }
 
@@ -119,16 +128,25 @@ func (s *stream) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(s.local) 
 func (s *stream) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(s.peer) }
 
 // SetDeadline implements net.Conn.
-func (s *stream) SetDeadline(t time.Time) error { return s.SetWriteDeadline(t) }
+func (s *stream) SetDeadline(t time.Time) error {
+	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
+}
 
-// SetReadDeadline implements net.Conn, and does nothing: the library's deadline would end
-// reading for good.
-func (s *stream) SetReadDeadline(time.Time) error { return nil }
-
-// SetWriteDeadline implements net.Conn.
-func (s *stream) SetWriteDeadline(t time.Time) error {
-	if err := s.r.control.SetWriteDeadline(t); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
+// SetReadDeadline implements net.Conn. It counts for the next Read.
+func (s *stream) SetReadDeadline(t time.Time) error {
+	s.until.Store(nanos(t))
 	return nil
+}
+
+// SetWriteDeadline implements net.Conn. It counts for the next Write.
+func (s *stream) SetWriteDeadline(t time.Time) error {
+	s.by.Store(nanos(t))
+	return nil
+}
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
 }
