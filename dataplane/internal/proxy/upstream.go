@@ -130,6 +130,9 @@ func (p *Proxy) try(w *walk, x *pdk.Exchange, s *plan.Service, named bool) (faul
 		return nil, nil
 	}
 	last.Err, last.Code = kindText(fault.Kind), statusOf(fault.Kind)
+	if last.Code == 502 && pdk.GRPCTimeOver(x, x.UpstreamFirst) {
+		last.Code = 504 // the upstream gave up because the client's time is over
+	}
 	switch {
 	case fault.Kind == transport.ErrRequestBody || fault.Kind == transport.ErrBodyTooLarge || fault.Kind == transport.ErrRequest:
 	case last.Code == 504:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/h2"
@@ -22,7 +23,7 @@ type outgoing struct {
 	ended   chan struct{}
 
 	mu      sync.Mutex // held while from is read
-	stopped bool
+	stopped atomic.Bool
 
 	// Known once ended is closed.
 	taken   bool
@@ -71,7 +72,7 @@ func (b *outgoing) run() {
 		}
 		end := errors.Is(err, io.EOF)
 		if err != nil && !end {
-			if !errors.Is(err, errAnswered) {
+			if !b.stopped.Load() { // else the read was ended by us
 				b.err = err
 				b.s.Reset(h2.Cancel)
 			}
@@ -98,7 +99,7 @@ func (b *outgoing) run() {
 func (b *outgoing) next(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.stopped {
+	if b.stopped.Load() {
 		return 0, errAnswered
 	}
 	return b.from.Read(p)
@@ -119,13 +120,13 @@ func (b *outgoing) busy(limit time.Duration) bool {
 // end makes a read that is under way return, and waits for the goroutine. The stream has
 // been closed before.
 func (b *outgoing) end() {
+	b.stopped.Store(true)
 	if !b.mu.TryLock() {
 		if c, ok := b.from.(io.Closer); ok {
 			_ = c.Close()
 		}
 		b.mu.Lock()
 	}
-	b.stopped = true
 	b.mu.Unlock()
 	<-b.ended
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -270,6 +271,45 @@ func TestSlowClientsGetLargeAnswers(t *testing.T) {
 	}
 	if got != len(large) {
 		t.Errorf("%d bytes of %d came", got, len(large))
+	}
+}
+
+// TestSlowBodiesAreTold holds that a client which takes too long with its body is known as
+// such, and that a reset is no such thing.
+func TestSlowBodiesAreTold(t *testing.T) {
+	faults := make(chan error, 1)
+	address, _ := start(t, func(x *pdk.Exchange, r proxy.Responder) {
+		_, err := io.ReadAll(x.Request.Body)
+		faults <- err
+		_ = x.ExitBody(408, "", nil)
+		_ = r.Send(x, nil)
+	}, func(o *http2.Options) { o.BodyTimeout = 30 * time.Millisecond })
+	in, out := io.Pipe()
+	defer func() { _ = out.Close() }()
+	req, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+address+"/", in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client(t).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if err := <-faults; !errors.Is(err, os.ErrDeadlineExceeded) || resp.StatusCode != 408 {
+		t.Errorf("a slow client: %v, %d", err, resp.StatusCode)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	req, _ = http.NewRequestWithContext(ctx, "POST", "http://"+address+"/", in)
+	cancel()
+	if resp, err := client(t).Do(req); err == nil {
+		_ = resp.Body.Close()
+	}
+	select {
+	case err := <-faults:
+		if err == nil {
+			t.Error("a client that went away sent all")
+		}
+	default: // it went before it came
 	}
 }
 

@@ -2,7 +2,9 @@ package http2
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -143,6 +145,9 @@ func digits(s string) (n int64) {
 	}
 	return n
 }
+
+// errSlow is as for HTTP/1: the client takes too long with its body.
+var errSlow = fmt.Errorf("client is too slow with the request body: %w", os.ErrDeadlineExceeded)
 
 // requestBody is the body of a stream.
 type requestBody struct {

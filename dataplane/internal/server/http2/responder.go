@@ -24,16 +24,6 @@ type responder struct {
 
 var _ proxy.Responder = (*responder)(nil)
 
-// errSlow is as for HTTP/1: the client takes too long with its body.
-var errSlow = slow{}
-
-type slow struct{}
-
-func (slow) Error() string { return "client is too slow with the request body" }
-
-// Timeout implements net.Error's.
-func (slow) Timeout() bool { return true }
-
 // hop tells whether a field is about an HTTP/1 connection.
 func hop(name string) bool {
 	switch len(name) {
