@@ -3,11 +3,13 @@
 // entity at the cost of that piece. It refuses to be written by two goroutines.
 package cow
 
+import "hash/maphash"
+
 const (
-	fanout = 32
-	split  = 16 // entries of a leaf before it becomes a branch
-	bits   = 5
-	levels = 6 // below it leaves just grow
+	fanout = 64
+	split  = 32 // entries of a leaf before it becomes a branch
+	bits   = 6
+	levels = 5 // below it leaves just grow
 )
 
 // Map is an immutable map with string keys. The zero value is empty. Reading is safe
@@ -23,36 +25,38 @@ type node[V any] struct {
 }
 
 type entry[V any] struct {
+	hash  uint32 // of the key
 	key   string
 	value V
 }
 
-func hash(key string) uint32 {
-	// FNV-1a, folded: keys are ids and names.
-	h := uint64(14695981039346656037)
-	for i := 0; i < len(key); i++ {
-		h = (h ^ uint64(key[i])) * 1099511628211
-	}
-	return uint32(h ^ h>>32)
-}
+// seed of all maps of this process.
+var seed = maphash.MakeSeed() //nolint:gochecknoglobals // a constant of the process
+
+func hash(key string) uint32 { return uint32(maphash.String(seed, key)) }
 
 // Len returns the number of entries.
 func (m Map[V]) Len() int { return m.size }
 
 // Get returns the value of a key. It does not allocate.
 func (m Map[V]) Get(key string) (V, bool) {
-	n, h := m.root, hash(key)
+	var zero V
+	n := m.root
+	if n == nil {
+		return zero, false
+	}
+	h := hash(key)
+	rest := h
 	for n != nil && n.children != nil {
-		n, h = n.children[h%fanout], h>>bits
+		n, rest = n.children[rest%fanout], rest>>bits
 	}
 	if n != nil {
 		for i := range n.entries {
-			if n.entries[i].key == key {
-				return n.entries[i].value, true
+			if e := &n.entries[i]; e.hash == h && e.key == key {
+				return e.value, true
 			}
 		}
 	}
-	var zero V
 	return zero, false
 }
 
@@ -107,13 +111,15 @@ func (e *Edit[V]) Len() int { return e.m.size }
 
 // Set adds or replaces an entry.
 func (e *Edit[V]) Set(key string, value V) {
-	e.m.root = e.set(e.m.root, key, value, hash(key), 0)
+	h := hash(key)
+	e.m.root = e.set(e.m.root, key, value, h, h, 0)
 }
 
 // Delete removes an entry, if it is there.
 func (e *Edit[V]) Delete(key string) {
 	if _, ok := e.m.Get(key); ok {
-		e.m.root = e.remove(e.m.root, key, hash(key))
+		h := hash(key)
+		e.m.root = e.remove(e.m.root, key, h, h)
 		e.m.size--
 	}
 }
@@ -142,27 +148,27 @@ func (e *Edit[V]) mine(n *node[V]) *node[V] {
 	return n
 }
 
-func (e *Edit[V]) set(n *node[V], key string, value V, h uint32, level int) *node[V] {
+// set adds or replaces an entry below n. rest is what of its hash is not used above.
+func (e *Edit[V]) set(n *node[V], key string, value V, h, rest uint32, level int) *node[V] {
 	n = e.mine(n)
 	if n.children != nil {
-		i := h % fanout
-		n.children[i] = e.set(n.children[i], key, value, h>>bits, level+1)
+		i := rest % fanout
+		n.children[i] = e.set(n.children[i], key, value, h, rest>>bits, level+1)
 		return n
 	}
 	for i := range n.entries {
-		if n.entries[i].key == key {
+		if n.entries[i].hash == h && n.entries[i].key == key {
 			n.entries[i].value = value
 			return n
 		}
 	}
 	e.m.size++
-	n.entries = append(n.entries, entry[V]{key, value})
+	n.entries = append(n.entries, entry[V]{h, key, value})
 	if len(n.entries) > split && level < levels {
 		old := n.entries
 		n.entries, n.children = nil, new([fanout]*node[V])
 		for _, en := range old {
-			rest := hash(en.key) >> (bits * level)
-			i := rest % fanout
+			i := en.hash >> (bits * level) % fanout
 			c := e.mine(n.children[i])
 			c.entries = append(c.entries, en)
 			n.children[i] = c
@@ -171,15 +177,15 @@ func (e *Edit[V]) set(n *node[V], key string, value V, h uint32, level int) *nod
 	return n
 }
 
-func (e *Edit[V]) remove(n *node[V], key string, h uint32) *node[V] {
+func (e *Edit[V]) remove(n *node[V], key string, h, rest uint32) *node[V] {
 	n = e.mine(n)
 	if n.children != nil {
-		i := h % fanout
-		n.children[i] = e.remove(n.children[i], key, h>>bits)
+		i := rest % fanout
+		n.children[i] = e.remove(n.children[i], key, h, rest>>bits)
 		return n
 	}
 	for i := range n.entries {
-		if n.entries[i].key == key {
+		if n.entries[i].hash == h && n.entries[i].key == key {
 			n.entries = append(n.entries[:i], n.entries[i+1:]...)
 			break
 		}

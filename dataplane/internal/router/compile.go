@@ -41,7 +41,7 @@ func compile(flavor entity.Flavor, r *entity.Route) (*compiled, *Error) {
 		c.out.conditions = &conditions.conditions
 	}
 	for _, e := range c.out.entries {
-		e.route = c.out
+		e.route, e.entity = c.out, r
 		e.checked = conditions.any || e.special != nil && (e.special.regex != nil || e.special.program != nil)
 	}
 	return c.out, nil

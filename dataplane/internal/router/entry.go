@@ -34,6 +34,7 @@ type compiled struct {
 // Few routes have more than one, so it is kept small.
 type entry struct {
 	route    *compiled
+	entity   *entity.Route // the route's
 	priority uint64
 	// tie breaks ties between routes, the larger first; index, the path's place in the
 	// route, those inside of one, the smaller first.

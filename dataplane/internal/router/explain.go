@@ -82,7 +82,8 @@ func (t *Table) explained(e *entry) []aspect {
 		return []aspect{
 			named("expression routes go before classic ones", yes(true)),
 			named("higher priority first", aspect{text: fmt.Sprint(r.Priority), value: r.Priority}),
-			named("larger id first", aspect{text: r.ID, value: e.tie.high}), {name: "larger id first", text: r.ID, value: e.tie.low},
+			named("larger id first", aspect{text: r.ID, value: e.tie.high}),
+			{name: "larger id first", text: r.ID, value: e.tie.low},
 		}
 	}
 	c := compiler{flavor: t.flavor, route: r}

@@ -157,6 +157,9 @@ func rounds(t *testing.T, otherwise int) int {
 	t.Helper()
 	s := os.Getenv("ROUTER_ROUNDS")
 	if s == "" {
+		if testing.Short() {
+			return otherwise / 4
+		}
 		return otherwise
 	}
 	n, err := strconv.Atoi(s)

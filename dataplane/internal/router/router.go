@@ -25,6 +25,8 @@
 package router
 
 import (
+	"strings"
+
 	"github.com/sluice-gateway/sluice/dataplane/internal/cow"
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/expression"
@@ -57,6 +59,10 @@ type Match struct {
 
 // Reset empties the match and keeps its memory.
 func (m *Match) Reset() {
+	if len(m.Values) == 0 {
+		m.Route, m.Prefix, m.Shown, m.result.HasPath, m.result.Path = nil, "", "", false, ""
+		return
+	}
 	clear(m.Names)
 	clear(m.Values)
 	m.Route, m.Prefix, m.Shown, m.Names, m.Values = nil, "", "", m.Names[:0], m.Values[:0]
@@ -72,7 +78,14 @@ type Table struct {
 	prefixes cow.Map[*tree] // "example." for example.*
 	any      *tree
 	routes   cow.Map[*compiled]
+	// Which numbers of dots the keys of suffixes and prefixes have.
+	suffixDots, prefixDots dotCounts
 }
+
+// dotCounts are how many keys have 1, 2, ... dots; the last counts all that have more.
+type dotCounts [16]int32
+
+func (d *dotCounts) of(dots int) *int32 { return &d[min(dots, len(d)-1)] }
 
 // New returns an empty table of a flavor; "" is traditional_compatible.
 func New(flavor entity.Flavor) *Table {
@@ -104,26 +117,39 @@ func (t *Table) trees(q *Request, fn func(tr *tree)) {
 			fn(tr)
 		}
 	}
-	if wild := t.suffixes.Len()+t.prefixes.Len() > 0; wild {
-		for i := 0; i < len(q.Host); i++ {
-			if q.Host[i] != '.' {
-				continue
-			}
-			if tr, ok := t.suffixes.Get(q.Host[i:]); ok {
+	if t.suffixes.Len()+t.prefixes.Len() > 0 {
+		t.wild(q.Host, fn)
+	}
+	fn(t.any)
+}
+
+// wild calls fn with the trees of hosts with wildcards. What no key has the dots of is
+// not looked up.
+func (t *Table) wild(host string, fn func(tr *tree)) {
+	all := strings.Count(host, ".")
+	dots := 0
+	for i := 0; i < len(host); i++ {
+		if host[i] != '.' {
+			continue
+		}
+		dots++
+		if *t.suffixDots.of(all + 1 - dots) > 0 {
+			if tr, ok := t.suffixes.Get(host[i:]); ok {
 				fn(tr)
 			}
-			if tr, ok := t.prefixes.Get(q.Host[:i+1]); ok {
+		}
+		if *t.prefixDots.of(dots) > 0 {
+			if tr, ok := t.prefixes.Get(host[:i+1]); ok {
 				fn(tr)
 			}
 		}
 	}
-	fn(t.any)
 }
 
 // fill says how an entry matched.
 func (e *entry) fill(q *Request, m *Match) {
 	m.Reset()
-	m.Route, m.Prefix = e.route.entity, e.key
+	m.Route, m.Prefix = e.entity, e.key
 	switch s := e.special; {
 	case s == nil:
 	case s.program != nil:

@@ -2,43 +2,127 @@ package router
 
 import "strings"
 
-// tree is a node of a radix tree over paths. A nil tree is empty.
+// tree is a node of a radix tree over paths. A nil tree is empty. What a walk reads on
+// its way down comes first, in one cache line: with a million routes the time of a match
+// is that of its cache misses.
 type tree struct {
-	// text below the parent.
-	text string
-	// first are the first bytes of the children's texts.
-	first    []byte
+	// short is the text below the parent, when it fits; else long is.
+	short     [inlineText]byte
+	shortSize uint8
+	// first are the first bytes of the children's texts, when they fit; else more are.
+	first    [inlineFirst]byte
 	children []*tree
-	// list are the entries that end here; index has them instead when they are many.
-	list  list
-	index *index
+	index    *index // has the entries that end here, when they are many
+	list     list   // has them otherwise
+	one      [1]*entry
+	long     *string
+	more     *[]byte
+}
+
+const (
+	inlineText  = 15
+	inlineFirst = 16
+)
+
+// cut takes the node's text off a path.
+func (t *tree) cut(path string) (rest string, ok bool) {
+	if t.long != nil {
+		return strings.CutPrefix(path, *t.long)
+	}
+	n := int(t.shortSize)
+	if len(path) < n {
+		return path, false
+	}
+	for i := 0; i < n; i++ {
+		if path[i] != t.short[i] {
+			return path, false
+		}
+	}
+	return path[n:], true
+}
+
+func (t *tree) text() string {
+	if t.long != nil {
+		return *t.long
+	}
+	return string(t.short[:t.shortSize])
+}
+
+func (t *tree) setText(s string) {
+	t.long, t.shortSize = nil, 0
+	if len(s) > inlineText {
+		s = strings.Clone(s)
+		t.long = &s
+		return
+	}
+	t.shortSize = uint8(copy(t.short[:], s))
+}
+
+// child returns the number of the child whose text begins with c, or -1.
+func (t *tree) child(c byte) int {
+	if t.more != nil {
+		for i, b := range *t.more {
+			if b == c {
+				return i
+			}
+		}
+		return -1
+	}
+	for i := range t.children {
+		if t.first[i] == c {
+			return i
+		}
+	}
+	return -1
+}
+
+func (t *tree) firsts() []byte {
+	if t.more != nil {
+		return *t.more
+	}
+	return t.first[:len(t.children)]
+}
+
+// setChildren sets the children and the first bytes of their texts.
+func (t *tree) setChildren(first []byte, children []*tree) {
+	t.children, t.more = children, nil
+	if len(first) > inlineFirst {
+		t.more = &first
+		return
+	}
+	copy(t.first[:], first)
 }
 
 func (t *tree) match(q *Request, best *entry) *entry {
-	rest := q.Path
-	for t != nil {
-		if !strings.HasPrefix(rest, t.text) {
-			return best
+	rest, ok := q.Path, t != nil
+	for ok {
+		if rest, ok = t.cut(rest); !ok {
+			break
 		}
-		rest = rest[len(t.text):]
 		if len(t.list.entries) > 0 {
 			best = t.list.match(q, rest, best)
 		} else if t.index != nil {
 			best = t.index.match(q, rest, best)
 		}
 		if rest == "" {
-			return best
+			break
 		}
-		t = t.child(rest[0])
+		i := t.child(rest[0])
+		if i < 0 {
+			break
+		}
+		t = t.children[i]
 	}
 	return best
 }
 
 // all calls fn for each entry that holds, some of them twice.
 func (t *tree) all(q *Request, fn func(e *entry)) {
-	rest := q.Path
-	for t != nil && strings.HasPrefix(rest, t.text) {
-		rest = rest[len(t.text):]
+	rest, ok := q.Path, t != nil
+	for ok {
+		if rest, ok = t.cut(rest); !ok {
+			return
+		}
 		t.list.all(q, rest, fn)
 		if t.index != nil {
 			t.index.all(q, rest, fn)
@@ -46,33 +130,27 @@ func (t *tree) all(q *Request, fn func(e *entry)) {
 		if rest == "" {
 			return
 		}
-		t = t.child(rest[0])
-	}
-}
-
-func (t *tree) child(c byte) *tree {
-	for i, b := range t.first {
-		if b == c {
-			return t.children[i]
+		i := t.child(rest[0])
+		if i < 0 {
+			return
 		}
+		t = t.children[i]
 	}
-	return nil
 }
 
 // mine returns t, or a copy that the editor may change.
 func (t *tree) mine(ed *editor) *tree {
-	switch {
-	case t == nil:
-		return &tree{list: list{owner: ed.owner}}
-	case t.list.owner == ed.owner:
+	if t != nil && t.list.owner == ed.owner {
 		return t
 	}
-	return &tree{
-		text: t.text, index: t.index,
-		first:    append(make([]byte, 0, len(t.first)+1), t.first...),
-		children: append(make([]*tree, 0, len(t.children)+1), t.children...),
-		list:     list{owner: ed.owner, entries: append(make([]*entry, 0, len(t.list.entries)+1), t.list.entries...)},
+	c := &tree{list: list{owner: ed.owner}}
+	c.list.entries = c.one[:0:1]
+	if t != nil {
+		c.short, c.shortSize, c.long, c.index = t.short, t.shortSize, t.long, t.index
+		c.setChildren(append(make([]byte, 0, len(t.children)+1), t.firsts()...), append(make([]*tree, 0, len(t.children)+1), t.children...))
+		c.list.entries = append(c.list.entries, t.list.entries...)
 	}
+	return c
 }
 
 // insert returns the tree with an entry at key.
@@ -82,23 +160,23 @@ func (t *tree) insert(key string, e *entry, ed *editor) *tree {
 		t.add(e, ed)
 		return t
 	}
-	for i, c := range t.children {
-		if t.first[i] != key[0] {
-			continue
-		}
-		if n := commonPrefix(c.text, key); n < len(c.text) {
+	if i := t.child(key[0]); i >= 0 {
+		c := t.children[i]
+		text := c.text()
+		if n := commonPrefix(text, key); n < len(text) {
 			lower, upper := c.mine(ed), (*tree)(nil).mine(ed)
-			upper.text, lower.text = c.text[:n], c.text[n:]
-			upper.first, upper.children = []byte{lower.text[0]}, []*tree{lower}
-			c = upper
+			lower.setText(text[n:])
+			upper.setText(text[:n])
+			upper.setChildren([]byte{text[n]}, []*tree{lower})
+			c, text = upper, text[:n]
 		}
-		t.children[i] = c.insert(key[len(c.text):], e, ed)
+		t.children[i] = c.insert(key[len(text):], e, ed)
 		return t
 	}
 	leaf := (*tree)(nil).mine(ed)
-	leaf.text = key
+	leaf.setText(key)
 	leaf.add(e, ed)
-	t.first, t.children = append(t.first, key[0]), append(t.children, leaf)
+	t.setChildren(append(t.firsts(), key[0]), append(t.children, leaf))
 	return t
 }
 
@@ -110,29 +188,24 @@ func (t *tree) remove(key string, e *entry, ed *editor) *tree {
 	t = t.mine(ed)
 	if key == "" {
 		t.drop(e, ed)
-	} else {
-		for i, c := range t.children {
-			if t.first[i] != key[0] {
-				continue
-			}
-			if !strings.HasPrefix(key, c.text) {
-				break
-			}
-			if c = c.remove(key[len(c.text):], e, ed); c == nil {
-				t.first, t.children = append(t.first[:i], t.first[i+1:]...), append(t.children[:i], t.children[i+1:]...)
-			} else {
+	} else if i := t.child(key[0]); i >= 0 {
+		c := t.children[i]
+		if rest, ok := strings.CutPrefix(key, c.text()); ok {
+			if c = c.remove(rest, e, ed); c != nil {
 				t.children[i] = c
+			} else {
+				first := t.firsts()
+				t.setChildren(append(append(make([]byte, 0, len(first)), first[:i]...), first[i+1:]...), append(t.children[:i], t.children[i+1:]...))
 			}
-			break
 		}
 	}
 	switch {
 	case len(t.list.entries) > 0 || t.index != nil || len(t.children) > 1:
 	case len(t.children) == 0:
 		return nil
-	case t.text != "":
+	case t.text() != "":
 		only := t.children[0].mine(ed)
-		only.text = t.text + only.text
+		only.setText(t.text() + only.text())
 		return only
 	}
 	return t

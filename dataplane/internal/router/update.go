@@ -2,6 +2,7 @@ package router
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/cow"
 	"github.com/sluice-gateway/sluice/shared/entity"
@@ -22,7 +23,7 @@ type Error struct {
 func (t *Table) Update(put []*entity.Route, removed []string) (*Table, []Error) {
 	next := editor{
 		flavor: t.flavor, exact: t.exact.Edit(), suffixes: t.suffixes.Edit(), prefixes: t.prefixes.Edit(),
-		any: t.any, routes: t.routes.Edit(), owner: &owner{},
+		any: t.any, routes: t.routes.Edit(), owner: &owner{}, suffixDots: t.suffixDots, prefixDots: t.prefixDots,
 	}
 	if next.flavor == "" {
 		next.flavor = entity.TraditionalCompatible
@@ -49,7 +50,7 @@ func (t *Table) Update(put []*entity.Route, removed []string) (*Table, []Error) 
 	}
 	return &Table{
 		flavor: next.flavor, exact: next.exact.Done(), suffixes: next.suffixes.Done(), prefixes: next.prefixes.Done(),
-		any: next.any, routes: next.routes.Done(),
+		any: next.any, routes: next.routes.Done(), suffixDots: next.suffixDots, prefixDots: next.prefixDots,
 	}, nil
 }
 
@@ -64,6 +65,7 @@ type editor struct {
 	any                       *tree
 	routes                    *cow.Edit[*compiled]
 	owner                     *owner
+	suffixDots, prefixDots    dotCounts
 	// dirty are the lists to sort in the end.
 	dirty []*list
 }
@@ -88,20 +90,25 @@ func (e *editor) remove(id string) {
 
 // change applies fn to the tree that an entry stands in.
 func (e *editor) change(p *entry, fn func(t *tree) *tree) {
-	trees := e.exact
+	trees, dots := e.exact, new(int32)
 	switch p.hostKind {
 	case hostAny:
 		e.any = fn(e.any)
 		return
 	case hostSuffix:
-		trees = e.suffixes
+		trees, dots = e.suffixes, e.suffixDots.of(strings.Count(p.host, "."))
 	case hostPrefix:
-		trees = e.prefixes
+		trees, dots = e.prefixes, e.prefixDots.of(strings.Count(p.host, "."))
 	}
-	t, _ := trees.Get(p.host)
-	if t = fn(t); t == nil {
-		trees.Delete(p.host)
-	} else {
+	old, was := trees.Get(p.host)
+	switch t := fn(old); {
+	case t != nil && t != old:
 		trees.Set(p.host, t)
+		if !was {
+			*dots++
+		}
+	case t == nil && was:
+		trees.Delete(p.host)
+		*dots--
 	}
 }
