@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"strconv"
 
 	"github.com/google/uuid"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/controlclient"
 	"github.com/sluice-gateway/sluice/dataplane/internal/diskcache"
 	"github.com/sluice-gateway/sluice/dataplane/internal/pluginhost"
+	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
 	"github.com/sluice-gateway/sluice/shared/plugins"
 	"github.com/sluice-gateway/sluice/shared/schema"
 	"github.com/sluice-gateway/sluice/shared/schema/render"
@@ -56,6 +58,9 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 		Command: func(ctx context.Context, target, name string, arguments json.RawMessage) (any, error) {
 			if target == "balancer" {
 				return d.balancerCommand(name, arguments)
+			}
+			if target == "router" {
+				return d.routerCommand(name, arguments) //nolint:contextcheck // as above
 			}
 			p := registry.ByName(target)
 			if p == nil {
@@ -116,4 +121,24 @@ func (d *DataPlane) balancerCommand(name string, arguments json.RawMessage) (any
 		return nil, fmt.Errorf("this node has no upstream %s", a.Upstream)
 	}
 	return u.Health().Targets, nil
+}
+
+// routerCommand explains what would become of a request.
+func (d *DataPlane) routerCommand(name string, arguments json.RawMessage) (any, error) {
+	if name != "explain" {
+		return nil, fmt.Errorf("the router knows no command %s", name)
+	}
+	var q proxy.Question
+	if err := json.Unmarshal(arguments, &q); err != nil {
+		return nil, fmt.Errorf("arguments of router %s: %w", name, err)
+	}
+	if q.Port == 0 {
+		for _, l := range d.s.Listeners("proxy_listen") {
+			if _, port, err := net.SplitHostPort(l.Address); err == nil && l.TLS == (q.Scheme == "https") {
+				q.Port, _ = strconv.Atoi(port)
+				break
+			}
+		}
+	}
+	return d.proxy.Explain(&q)
 }

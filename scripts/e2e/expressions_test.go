@@ -52,6 +52,7 @@ func TestExpressionsReplay(t *testing.T) {
 		if !known {
 			t.Fatalf("nobody says what %d must lead to", e.N)
 		}
+		c.explains(e, with, want)
 		got := n.try(e.Request.Method, e.Request.Path, body, append(with, "Kong-Debug", "1"))
 		if want[0] == "" {
 			if got.status != 404 || got.text("message") != "no Route matched with those values" {
@@ -69,5 +70,32 @@ func TestExpressionsReplay(t *testing.T) {
 		if e.N == 42 && !slices.Contains(echo.Headers, [2]string{"X-Forwarded-Prefix", "/end"}) {
 			t.Errorf("%d: %v", e.N, echo.Headers)
 		}
+	}
+}
+
+// explains holds that the Admin API explains what the node does.
+func (c *cluster) explains(e *referencetest.Exchange, with headers, want [2]string) {
+	c.t.Helper()
+	lines := map[string][]string{}
+	for i := 0; i < len(with); i += 2 {
+		lines[with[i]] = append(lines[with[i]], with[i+1])
+	}
+	got := c.must("POST", "/routes/explain", object{"method": e.Request.Method, "path": e.Request.Path, "headers": lines}, 200)
+	var told struct {
+		Route    *struct{ Name string }
+		Upstream *struct{ Path string }
+		Node     struct{ ID string }
+	}
+	if err := json.Unmarshal(got.body, &told); err != nil {
+		c.t.Fatal(err)
+	}
+	if want[0] == "" {
+		if told.Route != nil {
+			c.t.Errorf("%d: explained as %s", e.N, got.body)
+		}
+		return
+	}
+	if told.Route == nil || told.Route.Name != want[0] || told.Upstream == nil || told.Upstream.Path != want[1] || told.Node.ID == "" {
+		c.t.Errorf("%d: explained as %s, want %v", e.N, got.body, want)
 	}
 }

@@ -3,6 +3,7 @@ package schema
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 
@@ -168,7 +169,7 @@ func compileField(path string, f *Field) *field {
 		out.matchNone = append(out.matchNone, pattern(p.Pattern))
 	}
 	if f.MatchAny != nil {
-		for _, p := range f.MatchAny.Patterns {
+		for _, p := range slices.Concat(f.MatchAny.Patterns, f.MatchAny.Beyond) {
 			out.matchAny = append(out.matchAny, pattern(p))
 		}
 	}

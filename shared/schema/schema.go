@@ -134,6 +134,9 @@ type Pattern struct {
 type PatternSet struct {
 	Patterns []string
 	Err      string
+	// Beyond are patterns that match besides and are not shown in /schemas, for clients
+	// compare it with what they know of Kong.
+	Beyond []string
 }
 
 // Deprecation is rendered beside a field that will go.

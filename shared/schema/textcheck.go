@@ -67,7 +67,7 @@ func checkEscapes(s string) error {
 
 func checkRouterPath(s string) error {
 	if !strings.HasPrefix(s, "~") {
-		return checkFixedPath(s)
+		return checkFixedPath(strings.TrimPrefix(s, "="))
 	}
 	if _, err := CompileRegex(s[1:]); err != nil {
 		return fmt.Errorf("invalid regex: '%s' (PCRE returned: %w)", s[1:], err)

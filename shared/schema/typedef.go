@@ -95,11 +95,12 @@ func Path() Field {
 	}
 }
 
-// RouterPath is the path of a route: fixed, or a regex that starts with "~/".
+// RouterPath is the path of a route: fixed, or a regex that starts with "~/". Beyond
+// Kong "=/foo" is a path of whole segments: /foo and what is below it, but not /foobar.
 func RouterPath() Field {
 	return Field{
 		Type:      String,
-		MatchAny:  &PatternSet{Patterns: []string{"^/", "^~/"}, Err: "should start with: / (fixed path) or ~/ (regex path)"},
+		MatchAny:  &PatternSet{Patterns: []string{"^/", "^~/"}, Err: "should start with: / (fixed path) or ~/ (regex path)", Beyond: []string{"^=/"}},
 		MatchNone: []Pattern{{"//", "must not have empty segments"}},
 		Check:     onString(checkRouterPath),
 		CheckName: "router_path",

@@ -136,6 +136,7 @@ func New(o Options) (*API, error) {
 	a.addSchemas()
 	a.addCluster()
 	a.addKinds()
+	a.addExplain()
 	a.addWorkspaces()
 	a.addGroups()
 	a.addPlugins()

@@ -30,6 +30,7 @@ const (
 	kindTargets        = "targets"
 	kindMarks          = "target_marks"
 	kindSNIs           = "snis"
+	kindRoutes         = "routes"
 )
 
 // unviewed are foreign fields whose entity has no view, as in Kong.

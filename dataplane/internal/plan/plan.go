@@ -80,6 +80,9 @@ func (p *Plan) Match(q *router.Request, m *router.Match) (*Route, bool) {
 	return p.routes.Get(m.Route.ID)
 }
 
+// Explain returns all routes that match a request, the one that Match finds first.
+func (p *Plan) Explain(q *router.Request) []router.Candidate { return p.router.Explain(q) }
+
 // UpstreamByID finds an upstream by the id of its entity.
 func (p *Plan) UpstreamByID(id string) (*balancer.Upstream, bool) {
 	e := get[entity.Upstream](p, "upstreams", id)

@@ -33,7 +33,7 @@ func (t *tree) cut(path string) (rest string, ok bool) {
 	if len(path) < n {
 		return path, false
 	}
-	for i := 0; i < n; i++ {
+	for i := range n {
 		if path[i] != t.short[i] {
 			return path, false
 		}

@@ -194,7 +194,7 @@ func rules(f *schema.Field) []any {
 	}
 	if f.MatchAny != nil {
 		var each []string
-		for _, p := range f.MatchAny.Patterns {
+		for _, p := range slices.Concat(f.MatchAny.Patterns, f.MatchAny.Beyond) {
 			source := regex(p)
 			if source == "" {
 				each = nil
