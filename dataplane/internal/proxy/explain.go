@@ -124,9 +124,11 @@ func (p *Proxy) Explain(q *Question) (*Explanation, error) {
 	x.View = w.plan
 	p.client(x)
 	if q.Consumer != "" {
-		if x.Consumer = consumer(w.plan, q.Consumer); x.Consumer == nil {
+		c := consumer(w.plan, q.Consumer)
+		if c == nil {
 			return nil, fmt.Errorf("consumer: there is no consumer %s", q.Consumer)
 		}
+		x.Authenticate(c, pdk.Credential{})
 	}
 	out := &Explanation{Revision: w.plan.Position.Revision, Path: x.Request.Path, Candidates: []Candidate{}, Plugins: []PluginStep{}, Groups: []Group{}}
 	out.Matched = p.route(w, x)
@@ -150,7 +152,7 @@ func (p *Proxy) Explain(q *Question) (*Explanation, error) {
 		}
 	}
 	for i := range chain.Steps {
-		if inst := chain.Steps[i].For(x.Consumer); inst != nil {
+		if inst := chain.Steps[i].For(x.Consumer, x.ConsumerGroups); inst != nil {
 			out.Plugins = append(out.Plugins, pluginStep(inst))
 		}
 	}
@@ -238,7 +240,7 @@ func pluginStep(i *plan.Instance) PluginStep {
 	for _, part := range []struct {
 		name string
 		ref  *entity.Ref
-	}{{"consumer", i.Entity.Consumer}, {"route", i.Entity.Route}, {"service", i.Entity.Service}} {
+	}{{"consumer", i.Entity.Consumer}, {"consumer_group", i.Entity.ConsumerGroup}, {"route", i.Entity.Route}, {"service", i.Entity.Service}} {
 		if part.ref != nil {
 			s.Scope = append(s.Scope, part.name)
 		}
