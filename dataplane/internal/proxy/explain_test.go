@@ -32,8 +32,8 @@ func (p picks) id() string {
 	return uuid.UUID(id).String()
 }
 
-// marker is a plugin whose config shows in the answer.
-func marker(p picks, scope string, o schema.Object) schema.Object {
+// scopeMarker is a plugin whose config shows in the answer.
+func scopeMarker(p picks, scope string, o schema.Object) schema.Object {
 	o["id"], o["name"] = p.id(), "response-transformer"
 	o["config"] = schema.Object{"add": schema.Object{"headers": []any{"X-Scope:" + scope}}}
 	return o
@@ -44,7 +44,7 @@ func (p picks) configuration(g *gateway, upstream string) []config.Change {
 	n, _ := strconv.Atoi(port)
 	changes := []config.Change{}
 	if p.IntN(2) == 0 {
-		changes = append(changes, g.change("plugins", marker(p, "global", schema.Object{})))
+		changes = append(changes, g.change("plugins", scopeMarker(p, "global", schema.Object{})))
 	}
 	var services []string
 	for i := range 3 {
@@ -62,7 +62,7 @@ func (p picks) configuration(g *gateway, upstream string) []config.Change {
 		}
 		changes = append(changes, g.change("services", s))
 		if p.IntN(2) == 0 {
-			changes = append(changes, g.change("plugins", marker(p, "service", schema.Object{"service": schema.Object{"id": id}})))
+			changes = append(changes, g.change("plugins", scopeMarker(p, "service", schema.Object{"service": schema.Object{"id": id}})))
 		}
 	}
 	for range 2 + p.IntN(12) {
@@ -88,7 +88,7 @@ func (p picks) configuration(g *gateway, upstream string) []config.Change {
 		}
 		changes = append(changes, g.change("routes", r))
 		if p.IntN(2) == 0 {
-			changes = append(changes, g.change("plugins", marker(p, "route", schema.Object{"route": schema.Object{"id": id}})))
+			changes = append(changes, g.change("plugins", scopeMarker(p, "route", schema.Object{"route": schema.Object{"id": id}})))
 		}
 	}
 	return changes
