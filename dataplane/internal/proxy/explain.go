@@ -272,7 +272,7 @@ func (w *walk) explainUpstream() *Upstream {
 	}
 	health := u.Health()
 	for _, t := range u.Targets {
-		out.Targets = append(out.Targets, Target{Target: t.Entity.Target, Weight: t.Weight, Health: health[t.Entity.ID].Health})
+		out.Targets = append(out.Targets, Target{Target: t.Entity.Target, Weight: t.Weight, Health: health.Targets[t.Entity.ID].Health})
 	}
 	return out
 }
