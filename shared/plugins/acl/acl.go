@@ -4,7 +4,6 @@ package acl
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/pdk"
@@ -83,14 +82,23 @@ func build(_ pdk.Env, c config) (pdk.Phases, error) {
 	return pdk.Phases{Access: p.access}, nil
 }
 
+// nobody answers who has no groups: whoever has not shown a credential may try to.
+func (p *plugin) nobody(x *pdk.Exchange, credential bool) error {
+	if credential {
+		return x.Fail(403, "You cannot consume this service")
+	}
+	return x.Fail(401, "")
+}
+
 func (p *plugin) access(x *pdk.Exchange) error {
 	var space [16]string
 	groups, header := space[:0], "X-Consumer-Groups"
-	if len(x.Groups) > 0 && (x.Consumer == nil || p.AlwaysUseAuthenticatedGroups) {
+	credential := x.Credential != (pdk.Credential{})
+	if len(x.Groups) > 0 && (x.Consumer == nil || !credential || p.AlwaysUseAuthenticatedGroups) {
 		groups, header = append(groups, x.Groups...), "X-Authenticated-Groups"
 	} else {
 		if x.Consumer == nil {
-			return x.Fail(401, "")
+			return p.nobody(x, credential)
 		}
 		for _, v := range x.View.ByForeign(Groups, "consumer", x.Consumer.ID) {
 			if g, ok := v.(*Group); ok {
@@ -105,6 +113,9 @@ func (p *plugin) access(x *pdk.Exchange) error {
 			}
 		}
 	}
+	if len(groups) == 0 && len(p.Deny) == 0 {
+		return p.nobody(x, credential)
+	}
 	if p.blocked(groups) {
 		return x.Fail(403, "You cannot consume this service")
 	}
@@ -116,7 +127,18 @@ func (p *plugin) access(x *pdk.Exchange) error {
 		return nil
 	}
 	slices.Sort(groups)
-	x.Request.Header.Set(header, strings.Join(groups, ", "))
+	size := 0
+	for _, g := range groups {
+		size += len(g) + 2
+	}
+	text := x.Text.Room(size)
+	for i, g := range groups {
+		if i > 0 {
+			text = append(text, ", "...)
+		}
+		text = append(text, g...)
+	}
+	x.Request.Header.Set(header, x.Text.Keep(text))
 	return nil
 }
 

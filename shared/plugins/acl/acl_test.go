@@ -40,6 +40,7 @@ func TestAccess(t *testing.T) {
 		groups, authenticated string
 	}{
 		{"nobody", `{"allow":["staff"]}`, false, nil, 401, "", ""},
+		{"nobody, denying", `{"deny":["staff"]}`, false, nil, 401, "", ""},
 		{"allowed", `{"allow":["staff"]}`, true, nil, 200, "admins, staff", ""},
 		{"not allowed", `{"allow":["guests"]}`, true, nil, 403, "", ""},
 		{"denied", `{"deny":["admins"]}`, true, nil, 403, "", ""},
@@ -71,5 +72,31 @@ func TestAccess(t *testing.T) {
 				t.Errorf("the upstream is told %q and %q", r.Upstream.Get("X-Consumer-Groups"), r.Upstream.Get("X-Authenticated-Groups"))
 			}
 		})
+	}
+}
+
+// Who has no groups is told to show a credential, if that was not done.
+func TestWithoutGroups(t *testing.T) {
+	view := pdktest.NewView(pdktest.Of(t, entity.Consumers, schema.Object{"id": bobID, "username": "eve"}))
+	eve, _ := view.ByID(entity.Consumers, bobID).(*entity.Consumer)
+	for _, test := range []struct {
+		config     string
+		consumer   *entity.Consumer
+		credential pdk.Credential
+		found      []string
+		status     int
+	}{
+		{`{"allow":["staff"]}`, eve, pdk.Credential{ID: "c"}, nil, 403},
+		{`{"allow":["staff"]}`, eve, pdk.Credential{}, nil, 401},
+		{`{"deny":["staff"]}`, eve, pdk.Credential{}, nil, 200},
+		{`{"allow":["ldap"]}`, eve, pdk.Credential{}, []string{"ldap"}, 200},
+		{`{"allow":["ldap"]}`, nil, pdk.Credential{ID: "c"}, nil, 403},
+	} {
+		p := pdktest.Build(t, pdktest.Options{Plugin: acl.Plugin, Config: test.config, View: view})
+		x := p.NewExchange(pdktest.Request{})
+		x.Consumer, x.Credential, x.Groups = test.consumer, test.credential, test.found
+		if r := pdktest.Run(t, x, []*pdktest.Plugin{p}, func(*pdk.Exchange) pdktest.Response { return pdktest.Response{} }); r.Status != test.status {
+			t.Errorf("%s as %v with %v: %d, want %d", test.config, test.consumer, test.credential, r.Status, test.status)
+		}
 	}
 }

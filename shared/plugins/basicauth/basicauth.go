@@ -100,17 +100,21 @@ func (p *plugin) access(x *pdk.Exchange) error { return auth.Access(x, p.Anonymo
 func (p *plugin) authenticate(x *pdk.Exchange) (auth.Failure, error) {
 	refused := auth.Failure{Status: 401, Message: "Unauthorized", Challenge: p.challenge}
 	h := &x.Request.Header
-	var username, password string
-	found := false
-	for _, name := range []string{"Proxy-Authorization", "Authorization"} {
-		if username, password, found = parse(h.Get(name)); found {
+	var c *Credential
+	var password string
+	for _, name := range [...]string{"Proxy-Authorization", "Authorization"} {
+		username, given, ok := parse(h.Get(name))
+		if p.HideCredentials {
+			h.Del(name)
+		}
+		if !ok {
+			continue
+		}
+		if c, _ = x.View.ByKey(Credentials, "username", username).(*Credential); c != nil {
+			password = given
 			break
 		}
 	}
-	if !found {
-		return refused, nil
-	}
-	c, _ := x.View.ByKey(Credentials, "username", username).(*Credential)
 	if c == nil || c.Consumer == nil || password == "" {
 		return refused, nil
 	}
@@ -125,10 +129,6 @@ func (p *plugin) authenticate(x *pdk.Exchange) (auth.Failure, error) {
 	if consumer == nil {
 		return refused, nil
 	}
-	if p.HideCredentials {
-		h.Del("Authorization")
-		h.Del("Proxy-Authorization")
-	}
 	auth.Succeed(x, consumer, pdk.Credential{ID: c.ID, ConsumerID: consumer.ID, Key: c.Username})
 	return auth.Failure{}, nil
 }
@@ -139,7 +139,7 @@ func parse(value string) (username, password string, ok bool) {
 	if len(value) <= len(scheme) || !pdk.EqualFold(value[:len(scheme)], scheme) {
 		return "", "", false
 	}
-	b, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value[len(scheme):]))
+	b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(value[len(scheme):]), "="))
 	if err != nil {
 		return "", "", false
 	}

@@ -3,7 +3,9 @@
 package botdetection
 
 import (
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/schema"
@@ -29,34 +31,6 @@ var pluginSchema = &schema.Schema{
 	},
 }
 
-// known are names that crawlers and fetching libraries go by, as regular expressions.
-var known = compileKnown(
-	`Pingdom\.com_bot_version_\d+\.\d+`,
-	`facebookexternalhit/\d+\.\d+`,
-	`Google.*/\+/web/snippet`,
-	`Twitterbot/\d+\.\d+`,
-	`/(?:(?:Ant-)?Nutch|[A-Za-z]+[Bb]ot|[A-Za-z]+[Ss]pider|Axtaris|fetchurl|Isara|ShopSalad|Tailsweep)[ -]\d+`,
-	`(?:008|Altresium|Argus|BaiduMobaider|BoardReader|DNSGroup|DataparkSearch|EDI|Goodzer|Grub|INGRID|Infohelfer|LinkedInBot|LOOQ|Nutch|`+
-		`PathDefender|Peew|PostPost|Steeler|VSE|WebCrunch|WebZIP|Y!J-BR[A-Z]|YahooSeeker|envolk|sproose|wminer)/\d+`,
-	`MSIE \d+\.\d+.*MSIECrawler`,
-	`(?:Google-HTTP-Java-Client|Apache-HttpClient|http%20client|Python-urllib|HttpMonitor|TLSProber|WinHTTP|JNLP)(?:[ /]\d+|$)`,
-	`(?:1470\.net crawler|8bo Crawler Bot|Aboundex|Accoona|AdsBot-Google|AppEngine-Google|Arachnophilia|Baiduspider|Exabot|FAST Enterprise Crawler|`+
-		`Googlebot|Mediapartners-Google|Megaupload|Sogou web spider|Yandex[A-Za-z]*|bingbot|msnbot|Slurp)`,
-	`[A-Za-z0-9_-]*(?:[Cc]rawler|[Ss]pider|[Ss]craper)[A-Za-z0-9_-]*[ /]?\d*`,
-)
-
-func compileKnown(list ...string) []*schema.Regex {
-	out := make([]*schema.Regex, len(list))
-	for i, text := range list {
-		r, err := schema.CompileRegex(text)
-		if err != nil {
-			panic("bot-detection: " + err.Error())
-		}
-		out[i] = r
-	}
-	return out
-}
-
 type config struct {
 	Allow []string `json:"allow"`
 	Deny  []string `json:"deny"`
@@ -64,6 +38,7 @@ type config struct {
 
 type plugin struct {
 	allow, deny []*schema.Regex
+	verdicts    verdicts
 }
 
 func build(_ pdk.Env, c config) (pdk.Phases, error) {
@@ -96,23 +71,55 @@ func (p *plugin) access(x *pdk.Exchange) error {
 		return nil
 	case 1:
 	default:
-		return x.Fail(400, "")
+		return x.Fail(400, "Only one User-Agent header allowed")
 	}
-	agent := strings.TrimSpace(x.Request.Header.Get("User-Agent"))
-	for _, r := range p.allow {
-		if r.Match(agent) {
-			return nil
-		}
+	agent := x.Request.Header.Get("User-Agent")
+	bot, seen := p.verdicts.get(agent)
+	if !seen {
+		bot = p.judge(strings.TrimSpace(agent))
+		p.verdicts.put(agent, bot)
 	}
-	for _, r := range p.deny {
-		if r.Match(agent) {
-			return x.Fail(403, "")
-		}
-	}
-	for _, r := range known {
-		if r.Match(agent) {
-			return x.Fail(403, "")
-		}
+	if bot {
+		return x.Fail(403, "")
 	}
 	return nil
+}
+
+// judge tells whether a User-Agent is a program that is kept out.
+func (p *plugin) judge(agent string) bool {
+	matches := func(list []*schema.Regex) bool {
+		return slices.ContainsFunc(list, func(r *schema.Regex) bool { return r.Match(agent) })
+	}
+	return !matches(p.allow) && (matches(p.deny) || matches(known))
+}
+
+const (
+	// maxVerdicts bounds the names that are remembered, maxAgent their length in bytes.
+	maxVerdicts = 8192
+	maxAgent    = 512
+)
+
+// verdicts remembers what was judged: expressions take long. It is safe for concurrent use.
+type verdicts struct {
+	mu   sync.RWMutex
+	bots map[string]bool
+}
+
+func (v *verdicts) get(agent string) (bot, seen bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	bot, seen = v.bots[agent]
+	return bot, seen
+}
+
+func (v *verdicts) put(agent string, bot bool) {
+	if len(agent) > maxAgent {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.bots == nil || len(v.bots) >= maxVerdicts {
+		v.bots = map[string]bool{}
+	}
+	v.bots[strings.Clone(agent)] = bot
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
 
 	"github.com/google/uuid"
@@ -74,10 +75,17 @@ func (p *plugin) access(x *pdk.Exchange) error {
 	}
 	x.SetLogText("correlation_id", id)
 	if p.EchoDownstream {
-		*x.Slot(p.slot) = id
+		e, _ := echoes.Get().(*echo)
+		e.id = id
+		*x.Slot(p.slot) = e
 	}
 	return nil
 }
+
+// echo keeps an id between two phases. It is pooled: a string in a slot would allocate.
+type echo struct{ id string }
+
+var echoes = sync.Pool{New: func() any { return new(echo) }}
 
 func (p *plugin) generate(x *pdk.Exchange) string {
 	switch p.Generator {
@@ -115,10 +123,14 @@ func (p *plugin) generate(x *pdk.Exchange) string {
 }
 
 func (p *plugin) headerFilter(x *pdk.Exchange) error {
-	if id, ok := (*x.Slot(p.slot)).(string); ok {
-		x.Response.Header.Set(p.HeaderName, id)
+	if e, ok := (*x.Slot(p.slot)).(*echo); ok {
+		x.Response.Header.Set(p.HeaderName, e.id)
+		*x.Slot(p.slot), e.id = nil, ""
+		echoes.Put(e)
 	} else if id := x.Request.Header.Get(p.HeaderName); id != "" {
 		x.Response.Header.Set(p.HeaderName, id)
+	} else {
+		x.Response.Header.Set(p.HeaderName, p.generate(x))
 	}
 	return nil
 }

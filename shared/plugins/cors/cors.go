@@ -4,7 +4,6 @@ package cors
 
 import (
 	"fmt"
-	"net/url"
 	"strconv"
 	"strings"
 
@@ -73,6 +72,7 @@ type config struct {
 
 // origin is one that is allowed.
 type origin struct {
+	// text is the whole origin without the scheme's own port.
 	text string
 	// hostOnly is true for entries without a colon: they are compared with the host.
 	hostOnly bool
@@ -81,7 +81,8 @@ type origin struct {
 
 type plugin struct {
 	config
-	any                               bool
+	everybody                         bool // no origin is named, or only "*"
+	any                               bool // "*" is among several
 	origins                           []origin
 	single                            string // the only origin, when it is plain
 	exposed, headers, methods, maxAge string
@@ -89,7 +90,7 @@ type plugin struct {
 
 func build(_ pdk.Env, c config) (pdk.Phases, error) {
 	p := &plugin{
-		config: c, any: len(c.Origins) == 0, exposed: strings.Join(c.ExposedHeaders, ","),
+		config: c, everybody: len(c.Origins) == 0 || len(c.Origins) == 1 && c.Origins[0] == "*", exposed: strings.Join(c.ExposedHeaders, ","),
 		headers: strings.Join(c.Headers, ","), methods: strings.Join(c.Methods, ","),
 	}
 	if c.MaxAge != nil {
@@ -100,36 +101,46 @@ func build(_ pdk.Env, c config) (pdk.Phases, error) {
 			p.any = true
 			continue
 		}
-		o := origin{text: text, hostOnly: !strings.Contains(text, ":")}
-		if strings.ContainsAny(text, `\^$*+?()[]{}|`) {
-			r, err := schema.CompileRegex("^(?:" + text + ")$")
-			if err != nil {
-				return pdk.Phases{}, schema.Violate("config.origins", "'"+text+"' is not a valid regex")
-			}
-			o.regex = r
+		if plain(text) {
+			full, _ := normal(text)
+			p.origins = append(p.origins, origin{text: full, hostOnly: !strings.Contains(text, ":")})
+			continue
 		}
-		p.origins = append(p.origins, o)
+		r, err := schema.CompileRegex("^(?:" + text + ")$")
+		if err != nil {
+			return pdk.Phases{}, schema.Violate("config.origins", "'"+text+"' is not a valid regex")
+		}
+		p.origins = append(p.origins, origin{regex: r, hostOnly: !strings.Contains(text, ":")})
 	}
 	if len(c.Origins) == 1 && len(p.origins) == 1 && p.origins[0].regex == nil {
-		p.single = p.origins[0].text
+		p.single = c.Origins[0]
 	}
 	return pdk.Phases{Access: p.access, HeaderFilter: p.headerFilter}, nil
 }
 
+// plain tells whether an entry is no regex.
+func plain(text string) bool {
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && strings.IndexByte(".:/-", c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func preflight(x *pdk.Exchange) bool {
+	q := &x.Request
+	return q.Method == "OPTIONS" && q.Header.Has("Origin") && q.Header.Has("Access-Control-Request-Method")
+}
+
 // access answers preflight requests.
 func (p *plugin) access(x *pdk.Exchange) error {
-	q := &x.Request
-	if q.Method != "OPTIONS" || !q.Header.Has("Origin") || !q.Header.Has("Access-Control-Request-Method") || p.PreflightContinue {
+	if p.PreflightContinue || !preflight(x) {
 		return nil
 	}
-	h := &x.Response.Header
-	if !p.origin(x) {
-		// Nothing else is told to who may not ask.
-		return x.ExitBody(200, "", []byte{})
-	}
-	if p.PrivateNetwork && q.Header.Get("Access-Control-Request-Private-Network") == "true" {
-		h.Set("Access-Control-Allow-Private-Network", "true")
-	}
+	p.origin(x)
+	q, h := &x.Request, &x.Response.Header
 	switch {
 	case p.headers != "":
 		h.Set("Access-Control-Allow-Headers", p.headers)
@@ -142,14 +153,15 @@ func (p *plugin) access(x *pdk.Exchange) error {
 	if p.maxAge != "" {
 		h.Set("Access-Control-Max-Age", p.maxAge)
 	}
+	if p.PrivateNetwork && q.Header.Get("Access-Control-Request-Private-Network") == "true" {
+		h.Set("Access-Control-Allow-Private-Network", "true")
+	}
 	return x.ExitBody(200, "", []byte{})
 }
 
 func (p *plugin) headerFilter(x *pdk.Exchange) error {
-	q := &x.Request
-	preflight := q.Method == "OPTIONS" && q.Header.Has("Origin") && q.Header.Has("Access-Control-Request-Method")
-	if preflight && !p.PreflightContinue {
-		return nil
+	if preflight(x) {
+		return nil // it is answered, or the upstream has answered it
 	}
 	p.origin(x)
 	if p.exposed != "" {
@@ -158,39 +170,54 @@ func (p *plugin) headerFilter(x *pdk.Exchange) error {
 	return nil
 }
 
-// origin says who may use the answer, and returns whether that is who asks.
-func (p *plugin) origin(x *pdk.Exchange) bool {
-	h := &x.Response.Header
-	asked := x.Request.Header.Get("Origin")
-	allow, vary := "", true
+// origin says who may use the answer, and whether with credentials.
+func (p *plugin) origin(x *pdk.Exchange) {
+	h, asked := &x.Response.Header, x.Request.Header.Get("Origin")
+	all := p.allow(x, asked)
 	switch {
-	case p.any && !p.Credentials:
-		allow, vary = "*", false
-	case p.any:
+	case !p.Credentials:
+	case !all:
+		h.Set("Access-Control-Allow-Credentials", "true")
+	case asked != "":
 		// Browsers refuse * with credentials.
-		if allow = asked; asked == "" {
-			allow, vary = "*", false
-		}
-	case p.single != "" && strings.Contains(p.single, ":"):
-		allow = p.single
-	case p.allowed(asked):
-		allow = asked
-	}
-	if vary {
 		addVary(h)
-	}
-	if allow == "" {
-		h.Del("Access-Control-Allow-Origin")
-		return false
-	}
-	h.Set("Access-Control-Allow-Origin", allow)
-	if p.Credentials && allow != "*" {
+		h.Set("Access-Control-Allow-Origin", asked)
 		h.Set("Access-Control-Allow-Credentials", "true")
 	}
-	return true
+}
+
+// allow sets who may use the answer, and returns whether that is everybody.
+func (p *plugin) allow(x *pdk.Exchange, asked string) (all bool) {
+	const name = "Access-Control-Allow-Origin"
+	h := &x.Response.Header
+	if p.everybody {
+		h.Set(name, "*")
+		return true
+	}
+	addVary(h)
+	switch {
+	case p.single != "":
+		h.Set(name, p.single)
+	case asked == "":
+		h.Del(name)
+	case p.any:
+		h.Set(name, "*")
+		return true
+	default:
+		if found := p.allowed(asked); found != "" {
+			h.Set(name, found)
+		} else {
+			h.Del(name)
+		}
+	}
+	return false
 }
 
 func addVary(h *pdk.Header) {
+	if !h.Has("Vary") {
+		h.Add("Vary", "Origin")
+		return
+	}
 	for _, v := range h.Values(nil, "Vary") {
 		for part := range strings.SplitSeq(v, ",") {
 			if part = strings.TrimSpace(part); part == "*" || pdk.EqualFold(part, "Origin") {
@@ -201,44 +228,36 @@ func addVary(h *pdk.Header) {
 	h.Add("Vary", "Origin")
 }
 
-func (p *plugin) allowed(asked string) bool {
-	if asked == "" {
-		return false
-	}
+// allowed returns an origin that is allowed without the scheme's own port, "" for others.
+func (p *plugin) allowed(asked string) string {
 	full, host := normal(asked)
 	for i := range p.origins {
-		o := &p.origins[i]
-		compare := full
+		o, compare := &p.origins[i], full
 		if o.hostOnly {
 			compare = host
 		}
-		if o.regex != nil && o.regex.Match(compare) {
-			return true
-		}
-		if o.regex == nil && compare == normalEntry(o) {
-			return true
+		if o.regex == nil && compare == o.text || o.regex != nil && o.regex.Match(compare) {
+			return full
 		}
 	}
-	return false
+	return ""
 }
 
-// normal takes the scheme's own port off an origin, and returns its host, too.
+// normal takes the scheme's own port off an origin, and returns its host, too. It
+// returns parts of what it is given.
 func normal(origin string) (full, host string) {
-	u, err := url.Parse(origin)
-	if err != nil || u.Host == "" {
+	scheme, rest, ok := strings.Cut(origin, "://")
+	if !ok {
 		return origin, origin
 	}
-	port := u.Port()
-	if port == "" || u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443" {
-		return u.Scheme + "://" + u.Hostname(), u.Hostname()
+	authority, _, _ := strings.Cut(rest, "/")
+	host, port := authority, ""
+	if i := strings.LastIndexByte(authority, ':'); i >= 0 && !strings.HasSuffix(authority, "]") {
+		host, port = authority[:i], authority[i+1:]
 	}
-	return u.Scheme + "://" + u.Host, u.Hostname()
-}
-
-func normalEntry(o *origin) string {
-	if o.hostOnly {
-		return o.text
+	end := len(scheme) + len("://") + len(authority)
+	if port == "80" && scheme == "http" || port == "443" && scheme == "https" {
+		end -= len(port) + 1
 	}
-	full, _ := normal(o.text)
-	return full
+	return origin[:end], host
 }

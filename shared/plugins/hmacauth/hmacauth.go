@@ -77,17 +77,18 @@ func (p *plugin) authenticate(x *pdk.Exchange) (auth.Failure, error) {
 		return auth.Failure{Status: 401, Message: message, Challenge: p.challenge}, nil
 	}
 	h := &x.Request.Header
-	from, text := "Proxy-Authorization", h.Get("Proxy-Authorization")
-	if text == "" {
-		from, text = "Authorization", h.Get("Authorization")
-	}
-	if text == "" {
+	if !h.Has("Proxy-Authorization") && !h.Has("Authorization") {
 		return refuse("Unauthorized")
 	}
-	if !p.dated(x) {
+	if !p.dated(x, "X-Date") && !p.dated(x, "Date") {
 		return refuse(undated)
 	}
-	s, ok := parse(text)
+	from := "Proxy-Authorization"
+	s, ok := parse(h.Get(from))
+	if !ok {
+		from = "Authorization"
+		s, ok = parse(h.Get(from))
+	}
 	if !ok || !p.acceptable(s) {
 		return refuse(unverified)
 	}
@@ -118,13 +119,9 @@ func (p *plugin) authenticate(x *pdk.Exchange) (auth.Failure, error) {
 	return auth.Failure{}, nil
 }
 
-// dated tells whether the request says a time that is near enough.
-func (p *plugin) dated(x *pdk.Exchange) bool {
-	text := x.Request.Header.Get("X-Date")
-	if text == "" {
-		text = x.Request.Header.Get("Date")
-	}
-	at, err := http.ParseTime(text)
+// dated tells whether the request says in a header a time that is near enough.
+func (p *plugin) dated(x *pdk.Exchange, header string) bool {
+	at, err := http.ParseTime(x.Request.Header.Get(header))
 	return err == nil && x.Start.Sub(at).Abs() <= time.Duration(p.ClockSkew*float64(time.Second))
 }
 
@@ -134,7 +131,7 @@ func (p *plugin) acceptable(s *signature) bool {
 		return false
 	}
 	for _, name := range p.EnforceHeaders {
-		if !slices.ContainsFunc(s.headers, func(h string) bool { return strings.EqualFold(h, name) }) {
+		if !slices.Contains(s.headers, name) {
 			return false
 		}
 	}
@@ -153,7 +150,7 @@ func parse(text string) (*signature, bool) {
 		text = strings.TrimLeft(text, " \t,")
 		name, rest, ok := strings.Cut(text, `="`)
 		if !ok {
-			return s, text == ""
+			return s, text == "" && s.username != "" && len(s.headers) > 0
 		}
 		value, after, ok := strings.Cut(rest, `"`)
 		if !ok {
@@ -165,7 +162,7 @@ func parse(text string) (*signature, bool) {
 		case "algorithm":
 			s.algorithm = value
 		case "headers":
-			s.headers = strings.Fields(strings.ToLower(value))
+			s.headers = strings.Split(value, " ")
 		case "signature":
 			s.value = value
 		}
@@ -185,8 +182,12 @@ func signed(x *pdk.Exchange, headers []string) []byte {
 		if i > 0 {
 			b = append(b, '\n')
 		}
-		switch name {
-		case "request-line":
+		switch {
+		case q.Header.Has(name):
+			b = append(b, name+": "+q.Header.Get(name)...)
+		case pdk.EqualFold(name, "host"):
+			b = append(b, name+": "+q.Host...)
+		case name == "request-line":
 			version := "1.1"
 			switch q.Proto {
 			case 10:
@@ -195,12 +196,10 @@ func signed(x *pdk.Exchange, headers []string) []byte {
 				version = "2.0"
 			}
 			b = append(b, q.Method+" "+target+" HTTP/"+version...)
-		case "@request-target":
-			b = append(b, strings.ToLower(q.Method)+" "+target...)
-		case "host":
-			b = append(b, "host: "+q.Host...)
+		case name == "@request-target":
+			b = append(b, name+": "+strings.ToLower(q.Method)+" "+target...)
 		default:
-			b = append(b, name+": "+strings.Join(q.Header.Values(nil, name), ", ")...)
+			b = append(b, name+":"...)
 		}
 	}
 	return b

@@ -62,7 +62,7 @@ func TestAccess(t *testing.T) {
 		says         string
 	}{
 		{"good", ``, request(good, date), 200, ""},
-		{"target", ``, request(header("date @request-target", "date: "+date+"\nget /a?b=c", "s3cret"), date), 200, ""},
+		{"target", ``, request(header("date @request-target", "date: "+date+"\n@request-target: get /a?b=c", "s3cret"), date), 200, ""},
 		{"nothing", ``, request("", date), 401, "Unauthorized"},
 		{"no date", ``, request(good, ""), 401, "a valid date or x-date header is required"},
 		{"old", ``, request(good, old), 401, "a valid date or x-date header is required"},
@@ -72,7 +72,11 @@ func TestAccess(t *testing.T) {
 		{"unknown", ``, request(strings.Replace(good, "bob", "who", 1), date), 401, unverified},
 		{"algorithm that is not allowed", `{"algorithms":["hmac-sha512"]}`, request(good, date), 401, unverified},
 		{"header that is not covered", `{"enforce_headers":["digest"]}`, request(good, date), 401, unverified},
-		{"headers that are covered", `{"enforce_headers":["Date","request-line"]}`, request(good, date), 200, ""},
+		{"headers that are covered", `{"enforce_headers":["date","request-line"]}`, request(good, date), 200, ""},
+		{"case of names", ``, request(header("Date HOST x-none", "Date: "+date+"\nHOST: proxy.test\nx-none:", "s3cret"), date), 200, ""},
+		{"bad x-date", ``, pdktest.Request{Path: "/a?b=c", Header: [][2]string{{"X-Date", "x"}, {"Date", date}, {"Authorization", good}}}, 200, ""},
+		{"the other header", ``, pdktest.Request{Path: "/a?b=c", Header: [][2]string{{"Proxy-Authorization", "Basic x"}, {"Date", date}, {"Authorization", good}}}, 200, ""},
+		{"no headers named", ``, request(`hmac username="bob", algorithm="hmac-sha256", signature="eA=="`, date), 401, unverified},
 		{"another secret", ``, request(header("date", "date: "+date, "x"), date), 401, "HMAC signature does not match"},
 		{"body", `{"validate_request_body":true}`, post("hello", digest("hello")), 200, ""},
 		{"another body", `{"validate_request_body":true}`, post("hello", digest("x")), 401, "HMAC signature does not match"},

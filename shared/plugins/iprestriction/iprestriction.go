@@ -88,6 +88,9 @@ func contains(list []netip.Prefix, a netip.Addr) bool {
 
 func (p *plugin) access(x *pdk.Exchange) error {
 	a := x.Request.Client.Addr().Unmap()
+	if !a.IsValid() {
+		return x.Fail(403, "Cannot identify the client IP address, unix domain sockets are not supported.")
+	}
 	if !contains(p.deny, a) && (len(p.allow) == 0 || contains(p.allow, a)) {
 		return nil
 	}

@@ -48,11 +48,13 @@ type config struct {
 
 type plugin struct {
 	config
-	keys sync.Map // PEM text -> public key
+	attempt func(x *pdk.Exchange) (auth.Failure, error)
+	keys    sync.Map // PEM text -> public key
 }
 
 func build(_ pdk.Env, c config) (pdk.Phases, error) {
 	p := &plugin{config: c}
+	p.attempt = p.authenticate
 	return pdk.Phases{Access: p.access}, nil
 }
 
@@ -60,42 +62,34 @@ func (p *plugin) access(x *pdk.Exchange) error {
 	if !p.RunOnPreflight && x.Request.Method == "OPTIONS" {
 		return nil
 	}
-	claims := map[string]string(nil)
-	err := auth.Access(x, p.Anonymous, func(x *pdk.Exchange) (auth.Failure, error) {
-		f, why, err := p.authenticate(x)
-		claims = why
-		return f, err
-	})
-	if err == nil && claims != nil && x.Exited() {
-		// What is wrong with claims is said claim by claim.
-		return x.ExitJSON(401, claims)
-	}
-	return err
+	return auth.Access(x, p.Anonymous, p.attempt)
+}
+
+// refusal is the body of an answer; other plugins' have a request id, too.
+type refusal struct {
+	Message string `json:"message"`
 }
 
 // failure is a refusal; a token that is there and bad is called so.
 func (p *plugin) failure(message string, token bool) auth.Failure {
 	challenge := auth.Challenge("Bearer", p.Realm)
 	if token {
-		if p.Realm != "" {
-			challenge += ","
-		}
 		challenge += ` error="invalid_token"`
 	}
-	return auth.Failure{Status: 401, Message: message, Challenge: challenge}
+	return auth.Failure{Status: 401, Body: refusal{message}, Challenge: challenge}
 }
 
-func (p *plugin) authenticate(x *pdk.Exchange) (f auth.Failure, claims map[string]string, err error) {
+func (p *plugin) authenticate(x *pdk.Exchange) (auth.Failure, error) {
 	text, count := p.find(x)
 	switch {
 	case count > 1:
-		return p.failure("Multiple tokens provided", true), nil, nil
+		return p.failure("Multiple tokens provided", true), nil
 	case count == 0:
-		return p.failure("Unauthorized", false), nil, nil
+		return p.failure("Unauthorized", false), nil
 	}
 	token, err := parse(text)
 	if err != nil {
-		return p.failure("Bad token; "+err.Error(), true), nil, nil
+		return p.failure("Bad token; "+err.Error(), true), nil
 	}
 	key, present := token.claims[p.KeyClaimName]
 	if !present {
@@ -104,34 +98,36 @@ func (p *plugin) authenticate(x *pdk.Exchange) (f auth.Failure, claims map[strin
 	name, isText := key.(string)
 	switch {
 	case !present || key == nil:
-		return p.failure(fmt.Sprintf("No mandatory '%s' in claims", p.KeyClaimName), true), nil, nil
+		return p.failure(fmt.Sprintf("No mandatory '%s' in claims", p.KeyClaimName), true), nil
 	case !isText || name == "":
-		return p.failure(fmt.Sprintf("Invalid '%s' in claims", p.KeyClaimName), true), nil, nil
+		return p.failure(fmt.Sprintf("Invalid '%s' in claims", p.KeyClaimName), true), nil
 	}
 	c, _ := x.View.ByKey(Credentials, "key", name).(*Credential)
 	if c == nil || c.Consumer == nil {
-		return p.failure(fmt.Sprintf("No credentials found for given '%s'", p.KeyClaimName), true), nil, nil
+		return p.failure(fmt.Sprintf("No credentials found for given '%s'", p.KeyClaimName), true), nil
 	}
 	algorithm, _ := token.header["alg"].(string)
 	if algorithm != c.Algorithm {
-		return p.failure("Invalid algorithm", true), nil, nil
+		return p.failure("Invalid algorithm", true), nil
 	}
 	secret, ok := p.key(c)
 	if !ok {
-		return p.failure("Invalid key/secret", true), nil, nil
+		return p.failure("Invalid key/secret", true), nil
 	}
 	if err := gojwt.GetSigningMethod(algorithm).Verify(token.signed, token.signature, secret); err != nil {
-		return p.failure("Invalid signature", true), nil, nil
+		return p.failure("Invalid signature", true), nil
 	}
 	if wrong := p.wrong(token, x.Start); len(wrong) > 0 {
-		return p.failure("Unauthorized", true), wrong, nil
+		f := p.failure("", true)
+		f.Body = wrong // said claim by claim
+		return f, nil
 	}
 	consumer := auth.Consumer(x, c.Consumer.ID)
 	if consumer == nil {
-		return p.failure(fmt.Sprintf("Could not find consumer for '%s=%s'", p.KeyClaimName, name), true), nil, nil
+		return p.failure(fmt.Sprintf("Could not find consumer for '%s=%s'", p.KeyClaimName, name), true), nil
 	}
 	auth.Succeed(x, consumer, pdk.Credential{ID: c.ID, ConsumerID: consumer.ID, Key: c.Key})
-	return auth.Failure{}, nil, nil
+	return auth.Failure{}, nil
 }
 
 // find returns the token, and how many different ones there are.
@@ -144,8 +140,14 @@ func (p *plugin) find(x *pdk.Exchange) (token string, count int) {
 	}
 	q := &x.Request
 	for _, name := range p.URIParamNames {
-		if v, ok := pdk.QueryValue(q.RawQuery, name); ok {
-			add(v)
+		raw := q.RawQuery
+		if pdk.QueryCount(raw, name) == 0 {
+			continue
+		}
+		for arg, rest, ok := pdk.NextArg(raw); ok; arg, rest, ok = pdk.NextArg(rest) {
+			if pdk.Unescape(&x.Text, arg.Name) == name && arg.HasValue {
+				add(pdk.Unescape(&x.Text, arg.Value))
+			}
 		}
 	}
 	for _, name := range p.CookieNames {
@@ -176,7 +178,7 @@ type token struct {
 }
 
 func parse(text string) (*token, error) {
-	parts := strings.Split(text, ".")
+	parts := strings.SplitN(text, ".", 3)
 	if len(parts) != 3 {
 		return nil, errors.New("invalid JSON")
 	}
@@ -187,18 +189,13 @@ func parse(text string) (*token, error) {
 			return nil, errors.New("invalid JSON")
 		}
 	}
-	var err error
-	if t.signature, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[2], "=")); err != nil || len(t.signature) == 0 {
-		return nil, errors.New("invalid signature")
-	}
-	if typ, given := t.header["typ"]; given {
-		if s, ok := typ.(string); !ok || !strings.EqualFold(s, "JWT") {
-			return nil, errors.New("invalid typ")
-		}
-	}
 	algorithm, _ := t.header["alg"].(string)
 	if algorithm == "none" || gojwt.GetSigningMethod(algorithm) == nil {
 		return nil, errors.New("invalid alg")
+	}
+	var err error
+	if t.signature, err = base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[2], "=")); err != nil {
+		return nil, errors.New("invalid signature")
 	}
 	return t, nil
 }

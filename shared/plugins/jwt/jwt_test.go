@@ -88,6 +88,10 @@ func TestAccess(t *testing.T) {
 		{"other claim", `{"key_claim_name":"kid"}`, pdktest.Request{Header: bearer(hs(gojwt.MapClaims{"kid": "iss1"}))}, 200, "", ""},
 		{"Base64", `{"secret_is_base64":true}`, pdktest.Request{Header: bearer(good)}, 401, "Invalid", invalid},
 		{"preflight", `{"run_on_preflight":false}`, pdktest.Request{Method: "OPTIONS"}, 200, "", ""},
+		{"realm of a bad token", `{"realm":"r"}`, pdktest.Request{Header: bearer("abc")}, 401, "Bad token; invalid JSON", `Bearer realm="r" error="invalid_token"`},
+		{"two in the query", ``, pdktest.Request{Path: "/?jwt=a&jwt=b"}, 401, "Multiple tokens provided", invalid},
+		{"the same twice", ``, pdktest.Request{Path: "/?jwt=a&jwt=a"}, 401, "Bad token; invalid JSON", invalid},
+		{"without request id", ``, pdktest.Request{}, 401, `{"message":"Unauthorized"}`, "Bearer"},
 		{"realm", `{"realm":"r"}`, pdktest.Request{}, 401, "Unauthorized", `Bearer realm="r"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

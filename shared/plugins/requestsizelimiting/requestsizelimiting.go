@@ -65,7 +65,7 @@ func (p *plugin) access(x *pdk.Exchange) error {
 		return p.exceeded(x)
 	case said:
 		return nil
-	case p.require:
+	case p.require && (q.ContentLength >= 0 || q.Proto >= 20): // chunks have their lengths
 		return x.Fail(411, "A valid Content-Length header is required")
 	case q.Body == nil && q.Buffered == nil:
 		return nil

@@ -30,7 +30,9 @@ func TestPlugin(t *testing.T) {
 		{"no body", `{` + limit + `}`, pdktest.Request{}, 200, ""},
 		{"chunks that fit", `{` + limit + `}`, pdktest.Request{Method: "POST", Body: "0123456789", Chunked: true}, 200, ""},
 		{"chunks that do not", `{` + limit + `}`, pdktest.Request{Method: "POST", Body: "0123456789a", Chunked: true}, 413, ""},
-		{"no length where one must be", `{` + limit + `,"require_content_length":true}`, pdktest.Request{Method: "POST", Body: "0", Chunked: true}, 411, "A valid Content-Length header is required"},
+		{"no length where one must be", `{` + limit + `,"require_content_length":true}`, pdktest.Request{Method: "POST"}, 411, "A valid Content-Length header is required"},
+		{"no length over HTTP/2", `{` + limit + `,"require_content_length":true}`, pdktest.Request{Method: "POST", Body: "0", Chunked: true, Proto: 20}, 411, "A valid Content-Length header is required"},
+		{"chunks", `{` + limit + `,"require_content_length":true}`, pdktest.Request{Method: "POST", Body: "0", Chunked: true}, 200, ""},
 		{"default", ``, pdktest.Request{Method: "POST", Header: length(11), Body: "0123456789a"}, 200, ""},
 		{"no end of sizes", `{"allowed_payload_size":99999999999999}`, pdktest.Request{Method: "POST", Header: length(1), Body: "0"}, 200, ""},
 	} {
