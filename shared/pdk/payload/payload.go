@@ -147,8 +147,9 @@ func (p *Payload) set(it item) {
 	p.items = append(p.items, it)
 }
 
-// Add adds an argument at the end. Of JSON, a name that is there already gets a list
-// of both.
+// Add adds an argument at the end. Of JSON, the value becomes the last one of a list: of
+// the list that is there, of one with the string that is there, or of a new one, as Kong
+// has it.
 func (p *Payload) Add(name, value string) { p.add(item{name: name, value: value, text: true}) }
 
 // AddJSON does what Add does with a value that is JSON already.
@@ -164,10 +165,14 @@ func (p *Payload) add(it item) {
 		if old.name != it.name {
 			continue
 		}
-		old.value, old.text, old.raw = appendElement(old.json(), it.json()), false, ""
+		before := old.json()
+		if !old.text && !strings.HasPrefix(before, "[") {
+			before = "[]"
+		}
+		old.value, old.text, old.raw = appendElement(before, it.json()), false, ""
 		return
 	}
-	p.items = append(p.items, it)
+	p.items = append(p.items, item{name: it.name, value: appendElement("[]", it.json())})
 }
 
 // Rename gives the arguments of a name another one, which replaces arguments that

@@ -35,7 +35,7 @@ func TestEdit(t *testing.T) {
 		{"json untouched", jsonType, ` {"a": 1.50, "b": {"c": [1, 2]}, "d": "\u00e4"}`, func(*payload.Payload) {}, `{"a":1.50,"b":{"c": [1, 2]},"d":"\u00e4"}`},
 		{"json remove", jsonType, `{"a":1,"b":2}`, func(p *payload.Payload) { p.Del("a") }, `{"b":2}`},
 		{"json set", jsonType, `{"a":1,"b":2}`, func(p *payload.Payload) { p.Set("a", `"`); p.SetJSON("c", "true") }, `{"a":"\"","b":2,"c":true}`},
-		{"json add", jsonType, `{"a":1,"b":[2],"c":[]}`, func(p *payload.Payload) { p.Add("a", "x"); p.AddJSON("b", "3"); p.Add("c", "y"); p.Add("d", "z") }, `{"a":[1,"x"],"b":[2,3],"c":["y"],"d":"z"}`},
+		{"json add", jsonType, `{"a":1,"b":[2],"c":[]}`, func(p *payload.Payload) { p.Add("a", "x"); p.AddJSON("b", "3"); p.Add("c", "y"); p.Add("d", "z") }, `{"a":["x"],"b":[2,3],"c":["y"],"d":["z"]}`},
 		{"json rename", jsonType, `{"a":1,"b":2}`, func(p *payload.Payload) { p.Rename("a", "b") }, `{"b":1}`},
 		{"json repeated", jsonType, `{"a":1,"a":2}`, func(*payload.Payload) {}, `{"a":2}`},
 		{"parts untouched", partsType, "preamble\r\n" + file + part("a", "1") + end + "after", func(*payload.Payload) {}, file + part("a", "1") + end + "after"},

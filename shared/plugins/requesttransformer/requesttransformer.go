@@ -93,6 +93,9 @@ func (p *plugin) access(x *pdk.Exchange) error {
 	}
 	if p.method != "" {
 		x.Upstream.Method = p.method
+		if p.method == "GET" || p.method == "HEAD" || p.method == "TRACE" {
+			formToQuery(x)
+		}
 	}
 	if p.uri != nil {
 		if path := p.uri.value(x, &original); path != "" {
@@ -112,6 +115,29 @@ func (p *plugin) access(x *pdk.Exchange) error {
 		p.editBody(x, &original)
 	}
 	return nil
+}
+
+// formToQuery adds the arguments of a form to the query: a method without a body hides
+// them otherwise.
+func formToQuery(x *pdk.Exchange) {
+	if payload.KindOf(x.Request.Header.Get("Content-Type")) != payload.Form {
+		return
+	}
+	form, err := x.BufferBody(MaxBody)
+	if err != nil || len(form) == 0 {
+		return
+	}
+	b := []byte(x.Upstream.RawQuery)
+	for a, rest, ok := pdk.NextArg(string(form)); ok; a, rest, ok = pdk.NextArg(rest) {
+		if len(b) > 0 {
+			b = append(b, '&')
+		}
+		b = pdk.AppendEscaped(b, pdk.Unescape(&x.Text, a.Name))
+		if a.HasValue {
+			b = pdk.AppendEscaped(append(b, '='), pdk.Unescape(&x.Text, a.Value))
+		}
+	}
+	x.Upstream.RawQuery, x.Upstream.HasQuery = string(b), len(b) > 0
 }
 
 // escapePath escapes what must not be in a path, and nothing that is escaped.
@@ -259,6 +285,12 @@ func (p *plugin) editBody(x *pdk.Exchange, original *pdk.Header) {
 	raw, err := x.BufferBody(MaxBody)
 	if err != nil {
 		return
+	}
+	if len(raw) == 0 && payload.KindOf(contentType) == payload.JSON {
+		if len(p.body.add)+len(p.body.append) == 0 {
+			return
+		}
+		raw = []byte("{}")
 	}
 	body, err := payload.Parse(contentType, raw)
 	if err != nil {

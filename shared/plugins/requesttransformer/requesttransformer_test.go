@@ -108,3 +108,27 @@ func TestTemplatesThatAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestBodiesAndMethods(t *testing.T) {
+	form, json := [2]string{"Content-Type", "application/x-www-form-urlencoded"}, [2]string{"Content-Type", "application/json"}
+	for _, test := range []struct {
+		name, config string
+		request      pdktest.Request
+		url, body    string
+	}{
+		{"a form becomes a query", `{"http_method":"GET"}`, pdktest.Request{Method: "POST", Path: "/?a=1", Header: [][2]string{form}, Body: "b=%20x&c"}, "/?a=1&b=%20x&c", "b=%20x&c"},
+		{"another method", `{"http_method":"PUT"}`, pdktest.Request{Method: "POST", Header: [][2]string{form}, Body: "b=1"}, "/", "b=1"},
+		{"no form", `{"http_method":"HEAD"}`, pdktest.Request{Method: "POST", Header: [][2]string{json}, Body: `{"b":1}`}, "/", `{"b":1}`},
+		{"append to what is not there", `{"append":{"body":["p:2"]}}`, pdktest.Request{Method: "POST", Header: [][2]string{json}, Body: `{"a":1}`}, "/", `{"a":1,"p":["2"]}`},
+		{"append to a string", `{"append":{"body":["a:2"]}}`, pdktest.Request{Method: "POST", Header: [][2]string{json}, Body: `{"a":"1"}`}, "/", `{"a":["1","2"]}`},
+		{"add to no body", `{"add":{"body":["p:2"]}}`, pdktest.Request{Method: "POST", Header: [][2]string{json}}, "/", `{"p":"2"}`},
+		{"nothing to do without a body", `{"remove":{"body":["p"]}}`, pdktest.Request{Method: "POST", Header: [][2]string{json}}, "/", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := pdktest.Build(t, pdktest.Options{Plugin: requesttransformer.Plugin, Config: test.config}).Do(test.request)
+			if r.Err != nil || r.Upstream.URL != test.url || r.Upstream.Body != test.body {
+				t.Errorf("the upstream gets %s %q, %v, want %s %q", r.Upstream.URL, r.Upstream.Body, r.Err, test.url, test.body)
+			}
+		})
+	}
+}
