@@ -53,6 +53,7 @@ func (d *DataPlane) openProxy(names *balancer.Balancer) error {
 	d.proxy = proxy.New(proxy.Options{
 		Plan: d.plans.Current, Balancer: names, Transport: up, Product: "sluice/" + version.Sluice(),
 		TrustedIPs: trusted, TrustUnix: slices.Contains(d.s.List("trusted_ips"), "unix:"), RealIPHeader: d.s.String("real_ip_header"), RealIPRecursive: d.s.Bool("real_ip_recursive"),
+		Tracing: instruments(d.s.List("tracing_instrumentations")), TraceRate: d.s.Share("tracing_sampling_rate"),
 		Headers: headers(d.s.List("headers")), UpstreamID: slices.Contains(d.s.List("headers_upstream"), "X-Kong-Request-Id"),
 		AllowDebug: d.s.Bool("allow_debug_header"), ErrorType: form, MaxBody: d.s.Size("nginx_http_client_max_body_size"),
 		AccessLog: d.access, Logger: d.log.Named("proxy"),
@@ -128,6 +129,33 @@ func networks(list []string) ([]netip.Prefix, error) {
 		out = append(out, netip.PrefixFrom(a, a.BitLen()))
 	}
 	return out, nil
+}
+
+// instruments reads tracing_instrumentations.
+func instruments(list []string) (on pdk.Instrument) {
+	for _, name := range list {
+		switch name {
+		case "off":
+			return 0
+		case "all":
+			on = ^pdk.Instrument(0)
+		case "router":
+			on |= pdk.TraceRouter
+		case "balancer":
+			on |= pdk.TraceBalancer
+		case "dns_query":
+			on |= pdk.TraceDNS
+		case "plugin_rewrite":
+			on |= pdk.TraceRewrite
+		case "plugin_access":
+			on |= pdk.TraceAccess
+		case "plugin_header_filter":
+			on |= pdk.TraceHeaderFilter
+		default:
+			on |= pdk.TraceRequest
+		}
+	}
+	return on
 }
 
 // headers reads the setting of the same name.

@@ -30,6 +30,21 @@ func (g guard) With(args ...any) hclog.Logger       { return guard{g.Logger.With
 func (g guard) Named(name string) hclog.Logger      { return guard{g.Logger.Named(name)} }
 func (g guard) ResetNamed(name string) hclog.Logger { return guard{g.Logger.ResetNamed(name)} }
 
+// RegisterSink has what is logged from now on go to a sink, too, by this logger and all
+// that have its root. Secrets are masked there as well.
+func (g guard) RegisterSink(s hclog.SinkAdapter) {
+	if l, ok := g.Logger.(hclog.InterceptLogger); ok {
+		l.RegisterSink(s)
+	}
+}
+
+// DeregisterSink ends that.
+func (g guard) DeregisterSink(s hclog.SinkAdapter) {
+	if l, ok := g.Logger.(hclog.InterceptLogger); ok {
+		l.DeregisterSink(s)
+	}
+}
+
 // mask copies args only when there is something to hide.
 func mask(args []any) []any {
 	var out []any

@@ -39,7 +39,7 @@ func New(o Options) (hclog.Logger, error) {
 	if o.Output == nil {
 		o.Output = os.Stderr
 	}
-	inner := hclog.New(&hclog.LoggerOptions{
+	inner := hclog.NewInterceptLogger(&hclog.LoggerOptions{
 		Name:       o.Name,
 		Level:      level,
 		Output:     o.Output,

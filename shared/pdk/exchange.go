@@ -117,9 +117,11 @@ type Credential struct {
 
 // Try is one attempt at a target.
 type Try struct {
-	// Address is ip:port.
+	// Address is ip:port; Host is the name that it came from.
 	Address string
-	Start   time.Time
+	Host    string
+	// Start is when a target was chosen.
+	Start time.Time
 	// Latency is the time that the choice of a target took.
 	Latency time.Duration
 	// Err is "" for success, else connect, timeout, write, read or status.

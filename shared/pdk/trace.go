@@ -64,6 +64,8 @@ type Trace struct {
 	// Balancer is the id of the span of the last try, which the upstream's is below. It is
 	// known before the try.
 	Balancer SpanID
+	// Rate is the part of traces that is sampled where no config says otherwise.
+	Rate float64
 	// Sampled tells whether the spans are exported.
 	Sampled bool
 	// Flags are W3C's, or zero.
@@ -75,7 +77,7 @@ type Trace struct {
 // Begin starts the trace of an exchange. rate is the part of traces that is sampled.
 func (t *Trace) Begin(on Instrument, rate float64, start time.Time) {
 	t.On = on | TraceRequest
-	t.TraceID = NewTraceID()
+	t.Rate, t.TraceID = rate, NewTraceID()
 	t.Sampled = t.TraceID.Sample(rate)
 	if on&TraceBalancer != 0 {
 		t.Balancer = NewSpanID()

@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/jwt"
 	"github.com/sluice-gateway/sluice/shared/plugins/keyauth"
 	"github.com/sluice-gateway/sluice/shared/plugins/oauth2"
+	"github.com/sluice-gateway/sluice/shared/plugins/opentelemetry"
 	"github.com/sluice-gateway/sluice/shared/plugins/prometheus"
 	"github.com/sluice-gateway/sluice/shared/plugins/proxycache"
 	"github.com/sluice-gateway/sluice/shared/plugins/ratelimiting"
@@ -53,6 +54,7 @@ var All = []*pdk.Plugin{
 	jwt.Plugin,
 	keyauth.Plugin,
 	oauth2.Plugin,
+	opentelemetry.Plugin,
 	prometheus.Plugin,
 	proxycache.Plugin,
 	ratelimiting.Plugin,

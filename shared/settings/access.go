@@ -19,6 +19,9 @@ func (s *Settings) Bool(name string) bool { return get[bool](s, name, Bool) }
 // Int returns an Int.
 func (s *Settings) Int(name string) int { return get[int](s, name, Int) }
 
+// Share returns a Share.
+func (s *Settings) Share(name string) float64 { return get[float64](s, name, Share) }
+
 // Duration returns a Duration, 0 when it is unset.
 func (s *Settings) Duration(name string) time.Duration {
 	return get[time.Duration](s, name, Duration)

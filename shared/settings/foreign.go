@@ -23,7 +23,7 @@ var foreignFamilies = []string{
 	"_debug_", "acme_", "admin_emails_", "admin_gui_auth", "admin_gui_csp", "admin_gui_session", "admin_gui_ssl_", "audit_log",
 	"cassandra_", "client_ssl", "cluster_telemetry_", "db_", "debug_", "enforce_rbac", "error_template_", "keyring_", "license_",
 	"lmdb_", "lua_", "nginx_", "opentelemetry_", "pg_", "pluginserver", "portal", "proxy_stream_", "rbac",
-	"smtp_", "ssl_", "status_ssl_", "stream_", "tracing_", "vault_", "vitals", "wasm", "worker_",
+	"smtp_", "ssl_", "status_ssl_", "stream_", "vault_", "vitals", "wasm", "worker_",
 }
 
 // isForeign reports whether name is a setting of Kong that means nothing here.

@@ -33,6 +33,8 @@ const (
 	Bool
 	// Int is a whole number between Min and Max.
 	Int
+	// Share is a number from 0 to 1.
+	Share
 	// Duration is a number of seconds, or numbers with units: 500ms, 30s, 5m, 1h, 1d.
 	Duration
 	// Size is a number of bytes, or one with a unit of 1024: 8k, 10m, 1g.

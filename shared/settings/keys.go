@@ -2,9 +2,11 @@ package settings
 
 // Values that several keys share.
 var (
-	logLevels   = []string{"debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"}
-	flavors     = []string{"traditional_compatible", "traditional", "expressions"}
-	tlsNames    = []string{"TLSv1.1", "TLSv1.2", "TLSv1.3"}
+	logLevels = []string{"debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"}
+	flavors   = []string{"traditional_compatible", "traditional", "expressions"}
+	tlsNames  = []string{"TLSv1.1", "TLSv1.2", "TLSv1.3"}
+	// instruments are Kong's; db_query and http_client have nothing here to make spans of.
+	instruments = []string{"off", "all", "request", "router", "balancer", "plugin_rewrite", "plugin_access", "plugin_header_filter", "dns_query", "db_query", "http_client"}
 	recordTypes = []string{"LAST", "SRV", "A", "AAAA", "CNAME"}
 	// headerNames are what the headers key switches, beside the two groups of tokens.
 	headerNames = []string{
@@ -97,6 +99,8 @@ var keys = []Key{
 	{Name: "error_default_type", Kind: String, Default: "text/plain", Planes: DataPlane, OneOf: []string{"text/plain", "text/html", "application/json", "application/xml"}, Description: "Type of error bodies for requests without Accept."},
 	{Name: "nginx_http_client_max_body_size", Kind: Size, Default: "0", Planes: DataPlane, Description: "Largest request body; 0 is any."},
 	{Name: "mem_cache_size", Kind: Size, Default: "128m", Planes: DataPlane, Description: "Memory that plugins such as proxy-cache may use for answers."},
+	{Name: "tracing_instrumentations", Kind: List, Default: "off", Planes: DataPlane, OneOf: instruments, Description: "What spans are made of for tracing plugins: all, off, or a list."},
+	{Name: "tracing_sampling_rate", Kind: Share, Default: "0.01", Planes: DataPlane, Description: "Part of the traces that is sampled, from 0 to 1."},
 	{Name: "nginx_http_keepalive_requests", Kind: Int, Default: "10000", Planes: DataPlane, Max: 1 << 30, Description: "Requests on one client connection before it is closed."},
 	{Name: "proxy_access_log", Kind: Log, Default: "logs/access.log", Planes: DataPlane, Description: "File of one line a request, or off."},
 	{Name: "proxy_error_log", Kind: Log, Default: "logs/error.log", Planes: DataPlane, Description: "File of the process's messages when it is set; they go to standard error when it is not."},

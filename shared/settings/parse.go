@@ -33,6 +33,8 @@ func parse(k *Key, text string) (any, error) {
 		return parseBool(text)
 	case Int:
 		return parseInt(k, text)
+	case Share:
+		return parseShare(text)
 	case Duration:
 		return parseDuration(text)
 	case Size:
@@ -91,6 +93,14 @@ func parseBool(text string) (bool, error) {
 		return false, nil
 	}
 	return false, errors.New("expected on, off, true, false, yes or no")
+}
+
+func parseShare(text string) (float64, error) {
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(v >= 0 && v <= 1) {
+		return 0, fmt.Errorf("%q is not a number from 0 to 1", text)
+	}
+	return v, nil
 }
 
 func parseInt(k *Key, text string) (int, error) {

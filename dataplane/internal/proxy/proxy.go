@@ -37,6 +37,10 @@ type Options struct {
 	TrustUnix       bool
 	RealIPHeader    string
 	RealIPRecursive bool
+	// Tracing are the instruments of all exchanges, TraceRate the part of traces that is
+	// sampled.
+	Tracing   pdk.Instrument
+	TraceRate float64
 	// Headers and HeadersUpstream are what the gateway adds.
 	Headers    Headers
 	UpstreamID bool // X-Kong-Request-Id to the upstream
@@ -96,6 +100,8 @@ type walk struct {
 	held holds
 	// chosen are the configs that the access phase picked; ran how many of them did.
 	chosen []*plan.Instance
+	// faults counts phases that failed.
+	faults int
 	// logs tells that one of them has a log phase.
 	logs   bool
 	filter func(piece []byte, last bool) ([]byte, error)
@@ -153,14 +159,20 @@ func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
 	x.View = w.plan
 	x.ID = p.ids.next(&x.Text)
 	p.client(x)
+	if p.o.Tracing != 0 {
+		x.Trace.Begin(p.o.Tracing, p.o.TraceRate, x.Start)
+	}
 
 	for _, i := range w.plan.Rewrites {
-		if !w.run(i, i.Phases.Rewrite) {
+		if !w.phase(pdk.TraceRewrite, "kong.rewrite.plugin", i, i.Phases.Rewrite) {
 			break
 		}
 	}
 	if !x.Exited() {
-		if p.route(w, x) {
+		span := w.begin(pdk.TraceRouter, "kong.router", "", pdk.SpanInternal)
+		found := p.route(w, x)
+		w.end(span, !found)
+		if found {
 			w.access()
 		} else {
 			w.global()
@@ -244,7 +256,7 @@ func (w *walk) access() {
 		}
 		w.choose(inst)
 		if inst.Phases.Access != nil && !w.x.Exited() {
-			w.run(inst, inst.Phases.Access)
+			w.phase(pdk.TraceAccess, "kong.access.plugin", inst, inst.Phases.Access)
 		}
 	}
 }
@@ -262,6 +274,10 @@ func (w *walk) run(i *plan.Instance, phase func(*pdk.Exchange) error) (ok bool) 
 // filterHeader runs a header filter and reports whether to go on, which an exit does not
 // change: filters see the answers of the gateway, too.
 func (w *walk) filterHeader(i *plan.Instance) (ok bool) {
+	span := w.begin(pdk.TraceHeaderFilter, "kong.header_filter.plugin", i.Plugin.Name, pdk.SpanInternal)
+	if span >= 0 {
+		defer func() { w.end(span, !ok) }()
+	}
 	defer w.recovered(i, &ok)
 	if err := i.Phases.HeaderFilter(w.x); err != nil {
 		w.fault(i, err)
@@ -285,6 +301,7 @@ func (w *walk) fault(i *plan.Instance, err error) {
 }
 
 func (w *walk) failed() {
+	w.faults++
 	if w.x.Response.HeadSent {
 		return
 	}

@@ -116,7 +116,7 @@ func (p *Proxy) try(w *walk, x *pdk.Exchange, s *plan.Service, named bool) (faul
 	}
 	endpoint := w.endpoint(s, &x.Upstream, peer)
 	x.UpstreamSent = time.Now()
-	x.Tries = append(x.Tries, pdk.Try{Address: peer.Address, Start: x.UpstreamSent, Latency: x.UpstreamSent.Sub(began)})
+	x.Tries = append(x.Tries, pdk.Try{Address: peer.Address, Host: peer.Host, Start: x.UpstreamSent, Latency: x.UpstreamSent.Sub(began)})
 	w.peer.Start()
 	w.held.peer = true
 	fault = endpoint.RoundTrip(x, &w.call)
@@ -156,7 +156,15 @@ func (p *Proxy) pick(w *walk, x *pdk.Exchange) (balancer.Peer, string, error) {
 		}
 		return peer, hostHeader(&x.Text, up.Scheme, peer.Host, peer.Port), nil
 	}
+	span := -1
+	if x.Trace.On&pdk.TraceDNS != 0 {
+		span = w.lookup(up)
+	}
 	peer, err := p.o.Balancer.Direct(w.context(), up.Host, up.Port)
+	if span >= 0 {
+		x.Trace.Spans[span].Address, _ = expression.SplitHost(peer.Address)
+		w.end(span, err != nil)
+	}
 	if err != nil {
 		return peer, "", err
 	}
@@ -223,7 +231,7 @@ func kindText(k transport.ErrorKind) string {
 func (p *Proxy) tunnel(w *walk, x *pdk.Exchange, r Responder) {
 	p.responseHeaders(x)
 	for _, i := range w.chosen {
-		if i.Phases.HeaderFilter != nil && !w.run(i, i.Phases.HeaderFilter) {
+		if i.Phases.HeaderFilter != nil && !w.filterHeader(i) {
 			break
 		}
 	}

@@ -57,8 +57,8 @@ func Source(x *pdk.Exchange) string {
 // Workspace names the workspace of an exchange: "default", or the id of another one, whose
 // name data planes do not know.
 func Workspace(x *pdk.Exchange) string {
-	if x.Route != nil && x.Route.WorkspaceID != "" {
-		return x.Route.WorkspaceID
+	if x.Workspace != "" {
+		return x.Workspace
 	}
 	return "default"
 }
@@ -122,8 +122,8 @@ func Append(b []byte, x *pdk.Exchange) []byte {
 	b = append(b, `,"source":"`...)
 	b = append(b, Source(x)...)
 	b = append(b, '"')
-	if x.Route != nil && x.Route.WorkspaceID != "" {
-		b = appendMember(b, `,"workspace":`, x.Route.WorkspaceID)
+	if x.Workspace != "" {
+		b = appendMember(b, `,"workspace":`, x.Workspace)
 	} else {
 		b = append(b, `,"workspace_name":"default"`...)
 	}

@@ -84,7 +84,7 @@ func TestRecord(t *testing.T) {
 // TestWorkspace: other workspaces than the default one are known by their ids.
 func TestWorkspace(t *testing.T) {
 	x := exchange()
-	x.Route.WorkspaceID, x.Service.WorkspaceID = "w1", "w1"
+	x.Workspace, x.Route.WorkspaceID, x.Service.WorkspaceID = "w1", "w1", "w1"
 	got, _ := decode(t, record.Append(nil, x)).(map[string]any)
 	route, _ := got["route"].(map[string]any)
 	service, _ := got["service"].(map[string]any)

@@ -1,0 +1,4 @@
+package opentelemetry
+
+// Config is the config of the plugin.
+type Config = config
