@@ -34,6 +34,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/requesttransformer"
 	"github.com/sluice-gateway/sluice/shared/plugins/responseratelimiting"
 	"github.com/sluice-gateway/sluice/shared/plugins/responsetransformer"
+	"github.com/sluice-gateway/sluice/shared/plugins/retry"
 	"github.com/sluice-gateway/sluice/shared/plugins/session"
 	"github.com/sluice-gateway/sluice/shared/plugins/syslog"
 	"github.com/sluice-gateway/sluice/shared/plugins/tcplog"
@@ -64,6 +65,7 @@ var All = []*pdk.Plugin{
 	requesttransformer.Plugin,
 	responseratelimiting.Plugin,
 	responsetransformer.Plugin,
+	retry.Plugin,
 	session.Plugin,
 	syslog.Plugin,
 	tcplog.Plugin,
