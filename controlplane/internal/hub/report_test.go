@@ -1,0 +1,29 @@
+package hub
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestReports holds that what a node tells is bounded, and that what can not be read is
+// passed over.
+func TestReports(t *testing.T) {
+	for _, nothing := range []string{"", "{", "[]", `{"other":1}`, `{"balancer":null}`, `{"balancer":"x"}`, `{"balancer":{"detail":"` + strings.Repeat("x", maxReport) + `"}}`} {
+		if r := report([]byte(nothing)); r != nil {
+			t.Errorf("%.40s: %+v", nothing, r)
+		}
+	}
+	var list []string
+	for i := range maxTroubles + 50 {
+		list = append(list, fmt.Sprintf(`{"upstream":"u","target":"t%d","health":"UNHEALTHY"}`, i))
+	}
+	list[0] = `{"upstream":"u","target":"t","health":"DNS_ERROR","since":5,"why":"names","detail":"` + strings.Repeat("y", 1000) + `"}`
+	r := report([]byte(`{"balancer":{"upstreams":1,"targets":2000,"unhealthy":1050,"troubles":[` + strings.Join(list, ",") + `]}}`))
+	if r == nil || len(r.Troubles) != maxTroubles || r.Unhealthy != 1050 || r.Targets != 2000 {
+		t.Fatalf("%+v", r)
+	}
+	if first := r.Troubles[0]; len(first.Detail) != maxDetail || first.Health != "DNS_ERROR" || first.Since != 5 || first.Why != "names" {
+		t.Errorf("%+v", first)
+	}
+}
