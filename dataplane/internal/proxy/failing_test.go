@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -124,13 +125,9 @@ func (f *failing) serve(nc net.Conn) {
 func (g *gateway) balanced(service, upstream schema.Object, addresses []string, plugins ...schema.Object) {
 	g.t.Helper()
 	s := schema.Object{"id": serviceID, "host": "up.test", "connect_timeout": 300, "read_timeout": 300, "write_timeout": 300}
-	for k, v := range service {
-		s[k] = v
-	}
+	maps.Copy(s, service)
 	u := schema.Object{"id": upstreamID, "name": "up.test"}
-	for k, v := range upstream {
-		u[k] = v
-	}
+	maps.Copy(u, upstream)
 	changes := []config.Change{
 		g.change("services", s), g.change("routes", schema.Object{"id": routeID, "paths": []any{"/"}, "service": schema.Object{"id": serviceID}}),
 		g.change("upstreams", u),

@@ -104,7 +104,7 @@ func (w *walk) override(x *pdk.Exchange, retries int) int {
 }
 
 // try sends the request to one target. err says that there is none.
-func (p *Proxy) try(w *walk, x *pdk.Exchange, s *plan.Service, named bool) (fault *transport.Error, err error) { //nolint:staticcheck // two kinds of errors
+func (p *Proxy) try(w *walk, x *pdk.Exchange, s *plan.Service, named bool) (fault *transport.Error, err error) {
 	began := time.Now()
 	peer, hostHeader, err := p.pick(w, x)
 	if err != nil {
