@@ -15,8 +15,9 @@ ldflags := -s -w -X $(ROOT)/shared/version.version=$(VERSION)$(if $(commit),+$(c
 modules  = $$(go list -m -f '{{.Dir}}')
 packages = $$(go list work | grep -v '/scripts/e2e$$')
 tools   := $(CURDIR)/bin/tools
-# How long each fuzz target runs, and what make run and make bench pass on.
+# How long each fuzz target and a soak run, and what make run and make bench pass on.
 FUZZTIME ?= 30s
+SOAK_TIME ?= 30m
 RUN_ARGS ?=
 BENCH_SECONDS ?= 240
 BENCH_ARGS ?=
@@ -54,6 +55,10 @@ test: build bin/upstream bin/run ## Run every test of every module, then those w
 e2e: build bin/upstream bin/run ## Run the tests with real processes
 	@scripts/deps.sh
 	E2E_BIN=$(CURDIR)/bin go test -shuffle=on -count=1 -timeout 20m ./scripts/e2e
+
+.PHONY: soak
+soak: build bin/upstream ## Send mixed traffic for SOAK_TIME while the configuration changes
+	SOAK=$(SOAK_TIME) E2E_BIN=$(CURDIR)/bin go test -count=1 -v -run '^TestSoak$$' -timeout 24h ./scripts/e2e
 
 .PHONY: race
 race: ## Run the short tests with the race detector

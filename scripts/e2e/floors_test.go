@@ -103,7 +103,7 @@ func TestArrowsPointDown(t *testing.T) {
 			{"controlplane/internal/admin", "controlplane/internal/rpc", "controlplane/internal/manager"},
 			{"controlplane/internal/intake"},
 			{"controlplane/internal/catalog", "controlplane/internal/hub"},
-			{"controlplane/internal/snapshot", "controlplane/internal/lease"},
+			{"controlplane/internal/snapshot", "controlplane/internal/lease", "controlplane/internal/access", "controlplane/internal/audit"},
 			{"controlplane/internal/store"},
 		},
 		{
@@ -114,10 +114,12 @@ func TestArrowsPointDown(t *testing.T) {
 			{"dataplane/internal/plan"},
 			{"dataplane/internal/router", "dataplane/internal/balancer", "dataplane/internal/pluginhost"},
 			{"dataplane/internal/transport", "dataplane/internal/diskcache"},
+			{"dataplane/internal/resolver"},
 			{"dataplane/internal/config", "dataplane/internal/h2", "dataplane/internal/message", "dataplane/internal/rawio", "dataplane/internal/cow", "dataplane/internal/accesslog"},
 		},
 		{
 			{"shared/plugins"},
+			{"shared/pdk/pdktest"},
 			{"shared/lua/kit"},
 			{"shared/pdk"},
 			{"shared/entity"},

@@ -41,7 +41,7 @@ func TestGoClientWorkspaces(t *testing.T) {
 	if err != nil || *updated.Comment != "new comment" || updated.Meta["color"] != "#814CA6" || updated.Config == nil {
 		t.Errorf("updated: %+v, %v", updated, err)
 	}
-	given := &kong.Workspace{Name: kong.String("other"), ID: kong.String("9d7a6c0e-4d3c-4f6a-8f55-0f4f0f3a9d01")}
+	given := &kong.Workspace{Name: new("other"), ID: new("9d7a6c0e-4d3c-4f6a-8f55-0f4f0f3a9d01")}
 	if other, err := g.Workspaces.Create(ctx, given); err != nil || *other.ID != *given.ID {
 		t.Errorf("with an id: %+v, %v", other, err)
 	}
@@ -58,15 +58,15 @@ func TestGoClientWorkspaces(t *testing.T) {
 		t.Errorf("root: %v", err)
 	}
 	for _, client := range []*kong.Client{g, in} {
-		service, err := client.Services.Create(ctx, &kong.Service{Name: kong.String("s"), Host: kong.String("h"), Tags: kong.StringSlice("t")})
+		service, err := client.Services.Create(ctx, &kong.Service{Name: new("s"), Host: new("h"), Tags: kong.StringSlice("t")})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := client.Routes.CreateInService(ctx, service.ID, &kong.Route{Name: kong.String("r"), Paths: kong.StringSlice("/a")}); err != nil {
+		if _, err := client.Routes.CreateInService(ctx, service.ID, &kong.Route{Name: new("r"), Paths: kong.StringSlice("/a")}); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"ua", "ub", "uc"} {
-			if _, err := client.Consumers.Create(ctx, &kong.Consumer{Username: kong.String(name)}); err != nil {
+			if _, err := client.Consumers.Create(ctx, &kong.Consumer{Username: new(name)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -105,18 +105,18 @@ func TestGoClientWorkspaces(t *testing.T) {
 func TestGoClientConsumerGroups(t *testing.T) {
 	c := newCluster(t, 0)
 	ctx := t.Context()
-	if _, err := c.goClient("").Workspaces.Create(ctx, &kong.Workspace{Name: kong.String("team")}); err != nil {
+	if _, err := c.goClient("").Workspaces.Create(ctx, &kong.Workspace{Name: new("team")}); err != nil {
 		t.Fatal(err)
 	}
 	for _, workspace := range []string{"", "team"} {
 		g := c.goClient(workspace)
-		gold, err := g.ConsumerGroups.Create(ctx, &kong.ConsumerGroup{Name: kong.String("gold"), Tags: kong.StringSlice("a", "b")})
+		gold, err := g.ConsumerGroups.Create(ctx, &kong.ConsumerGroup{Name: new("gold"), Tags: kong.StringSlice("a", "b")})
 		if err != nil || len(gold.Tags) != 2 {
 			t.Fatalf("%+v, %v", gold, err)
 		}
 		var consumers []*kong.Consumer
 		for _, name := range []string{"one", "two", "three"} {
-			u, err := g.Consumers.Create(ctx, &kong.Consumer{Username: kong.String(name)})
+			u, err := g.Consumers.Create(ctx, &kong.Consumer{Username: new(name)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,7 +126,7 @@ func TestGoClientConsumerGroups(t *testing.T) {
 				t.Fatalf("%+v, %v", joined, err)
 			}
 		}
-		if _, err := g.ConsumerGroupConsumers.Create(ctx, gold.Name, kong.String("nobody")); err == nil {
+		if _, err := g.ConsumerGroupConsumers.Create(ctx, gold.Name, new("nobody")); err == nil {
 			t.Error("nobody is in a group")
 		}
 		if list, err := g.ConsumerGroupConsumers.ListAll(ctx, gold.Name); err != nil || len(list) != 3 {
@@ -138,7 +138,7 @@ func TestGoClientConsumerGroups(t *testing.T) {
 		if shown, err := g.ConsumerGroups.GetWithNoConsumers(ctx, gold.Name); err != nil || shown.ConsumerGroup == nil || shown.Consumers != nil {
 			t.Errorf("%+v, %v", shown, err)
 		}
-		plugin, err := g.Plugins.CreateForConsumerGroup(ctx, gold.ID, &kong.Plugin{Name: kong.String("rate-limiting"), Config: kong.Configuration{"minute": 5}})
+		plugin, err := g.Plugins.CreateForConsumerGroup(ctx, gold.ID, &kong.Plugin{Name: new("rate-limiting"), Config: kong.Configuration{"minute": 5}})
 		if err != nil || plugin.ConsumerGroup == nil || *plugin.ConsumerGroup.ID != *gold.ID {
 			t.Fatalf("%+v, %v", plugin, err)
 		}
@@ -149,7 +149,7 @@ func TestGoClientConsumerGroups(t *testing.T) {
 		if plugin, err = g.Plugins.UpdateForConsumerGroup(ctx, gold.Name, plugin); err != nil || *plugin.Enabled {
 			t.Errorf("%+v, %v", plugin, err)
 		}
-		gold.Name = kong.String("silver")
+		gold.Name = new("silver")
 		if gold, err = g.ConsumerGroups.Update(ctx, gold); err != nil || *gold.Name != "silver" {
 			t.Fatalf("%+v, %v", gold, err)
 		}
@@ -160,7 +160,7 @@ func TestGoClientConsumerGroups(t *testing.T) {
 			t.Errorf("consumers: %v, %v", list, err)
 		}
 		id := "6b3bd3c8-6a59-4bd1-8f0e-2f1f0f3a9d0" + string(rune('1'+len(workspace)))
-		if given, err := g.ConsumerGroups.Create(ctx, &kong.ConsumerGroup{Name: kong.String("given"), ID: &id}); err != nil || *given.ID != id {
+		if given, err := g.ConsumerGroups.Create(ctx, &kong.ConsumerGroup{Name: new("given"), ID: &id}); err != nil || *given.ID != id {
 			t.Errorf("%+v, %v", given, err)
 		}
 		if all, err := g.ConsumerGroups.ListAll(ctx); err != nil || len(all) != 2 {

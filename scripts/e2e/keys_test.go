@@ -15,8 +15,11 @@ import (
 // --help, but that no code of the plane reads.
 func TestSettingsAreObeyed(t *testing.T) {
 	// Kong's files have these; that a program is what it is needs no reading, and GET /
-	// shows all settings.
-	accepted := map[settings.Plane][]string{settings.DataPlane: {"role", "database"}, settings.ControlPlane: {"role", "proxy_listen"}}
+	// shows all settings. What a sandbox has matters where functions run.
+	accepted := map[settings.Plane][]string{
+		settings.DataPlane:    {"role", "database"},
+		settings.ControlPlane: {"role", "proxy_listen", "untrusted_lua_sandbox_requires", "untrusted_lua_sandbox_environment"},
+	}
 	for plane, folder := range map[settings.Plane]string{settings.ControlPlane: "controlplane", settings.DataPlane: "dataplane"} {
 		var source strings.Builder
 		err := filepath.WalkDir(filepath.Join("..", "..", folder), func(path string, d fs.DirEntry, err error) error {
