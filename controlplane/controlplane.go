@@ -228,10 +228,11 @@ func (c *ControlPlane) declare(ctx context.Context) error {
 	if path == "" {
 		return nil
 	}
-	document, err := os.ReadFile(path)
+	document, err := os.Open(path) //nolint:gosec // the operator's path
 	if err != nil {
 		return fmt.Errorf("declarative_config: %w", err)
 	}
+	defer func() { _ = document.Close() }()
 	if _, _, err := c.declared.Load(ctx, "", document, "", false); err != nil {
 		return fmt.Errorf("declarative_config: %s: %w", path, err)
 	}

@@ -2,9 +2,11 @@ package admin
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -73,6 +75,10 @@ func (a answer) write(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(a.status)
 		return
 	}
+	if s, ok := a.body.(Stream); ok {
+		stream(w, r, a.status, s)
+		return
+	}
 	contentType, body := typeJSON, []byte(nil)
 	switch b := a.body.(type) {
 	case text:
@@ -107,6 +113,30 @@ func (a answer) write(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(a.status)
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // the client may be gone
+	}
+}
+
+// Stream is a body of an answer that is written piece by piece, because it may be large.
+type Stream interface {
+	// WriteJSON writes the body. Its error breaks the connection off, so that nobody takes
+	// what came for the whole.
+	WriteJSON(w io.Writer) error
+}
+
+func stream(w http.ResponseWriter, r *http.Request, status int, s Stream) {
+	h := w.Header()
+	h.Set("Content-Type", typeJSON)
+	var out io.Writer = w
+	if acceptsGzip(r.Header) {
+		h.Set("Content-Encoding", encodingGzip)
+		h.Add("Vary", "Accept-Encoding")
+		small, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // the level is valid
+		defer func() { _ = small.Close() }()
+		out = small
+	}
+	w.WriteHeader(status)
+	if err := s.WriteJSON(out); err != nil {
+		panic(http.ErrAbortHandler)
 	}
 }
 

@@ -1,8 +1,12 @@
 package admin
 
 import (
+	"bufio"
 	"context"
+	"errors"
+	"io"
 	"mime"
+	"mime/multipart"
 	"net/http"
 	"strings"
 
@@ -15,10 +19,11 @@ import (
 type Declarative interface {
 	// Load makes the configuration of a workspace equal to a document, JSON or YAML as
 	// contentType says ("" for whichever it is), and returns what POST /config answers. ""
-	// is the workspace that the document names, or the default one. A refused document
+	// is the workspace that the document names, or the default one. A large result is a
+	// Stream. A refused document
 	// is an error that has a Body method, a *schema.Violation or a *catalog.Error; flatten
 	// asks that it lists what is wrong entity by entity.
-	Load(ctx context.Context, workspace string, document []byte, contentType string, flatten bool) (result any, p store.Position, err error)
+	Load(ctx context.Context, workspace string, document io.Reader, contentType string, flatten bool) (result any, p store.Position, err error)
 	// Export returns the configuration of a workspace, "" for the default one, as a YAML
 	// document.
 	Export(ctx context.Context, workspace string) (string, error)
@@ -76,31 +81,78 @@ func (a *API) position() (store.Position, bool) {
 }
 
 // document returns the declarative document of a request: the body itself, or the field
-// "config" of a form.
-func (c *call) document() (document []byte, contentType string, err error) {
+// "config" of a form. It is read as it comes.
+func (c *call) document() (document io.Reader, contentType string, err error) {
 	media, params := c.media()
-	body, err := c.read(c.api.o.MaxConfig)
-	if err != nil {
-		return nil, "", unread(err)
-	}
-	var pairs []schema.Pair
+	body := bufio.NewReaderSize(clientBody{http.MaxBytesReader(c.w, c.r.Body, c.api.o.MaxConfig)}, 64<<10)
+	missing := refuse(http.StatusBadRequest, "expected a declarative configuration")
 	switch media {
 	case mediaForm:
-		pairs = schema.ParseForm(string(body))
-	case mediaMultipart:
-		if pairs, err = multipartPairs(string(body), params["boundary"]); err != nil {
-			return nil, "", err
+		text, err := io.ReadAll(body)
+		if err != nil {
+			return nil, "", err //nolint:wrapcheck // it is an answer
 		}
-	default:
-		if len(strings.TrimSpace(string(body))) == 0 {
-			return nil, "", refuse(http.StatusBadRequest, "expected a declarative configuration")
+		for _, pair := range schema.LastPairs(schema.ParseForm(string(text))) {
+			if pair.Name == "config" {
+				return strings.NewReader(pair.Value), "", nil
+			}
+		}
+		return nil, "", missing
+	case mediaMultipart:
+		if params["boundary"] == "" {
+			return nil, "", refuse(http.StatusBadRequest, "Content-Type multipart/form-data names no boundary")
+		}
+		for parts := multipart.NewReader(body, params["boundary"]); ; {
+			part, err := parts.NextPart()
+			switch {
+			case errors.Is(err, io.EOF):
+				return nil, "", missing
+			case err != nil:
+				if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+					return nil, "", err //nolint:wrapcheck // it is an answer
+				}
+				return nil, "", refuse(http.StatusBadRequest, "Cannot parse multipart body")
+			case part.FormName() == "config":
+				return formPart{part}, "", nil
+			}
+		}
+	}
+	for {
+		next, err := body.ReadByte()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil, "", missing
+		case err != nil:
+			return nil, "", err //nolint:wrapcheck // it is an answer
+		case next == ' ' || next == '\n' || next == '\r' || next == '\t':
+			continue
+		}
+		if err := body.UnreadByte(); err != nil {
+			return nil, "", err //nolint:wrapcheck // there was a byte
 		}
 		return body, mime.FormatMediaType(media, nil), nil
 	}
-	for _, pair := range schema.LastPairs(pairs) {
-		if pair.Name == "config" {
-			return []byte(pair.Value), "", nil
-		}
+}
+
+// formPart is a part of a form, which may end before it should.
+type formPart struct{ io.Reader }
+
+func (p formPart) Read(b []byte) (int, error) {
+	n, err := p.Reader.Read(b)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = refuse(http.StatusBadRequest, "Cannot parse multipart body")
 	}
-	return nil, "", refuse(http.StatusBadRequest, "expected a declarative configuration")
+	return n, err //nolint:wrapcheck // io.EOF must stay what it is
+}
+
+// clientBody is a body whose errors are answers: the client's connection or its encoding
+// are at fault.
+type clientBody struct{ io.Reader }
+
+func (b clientBody) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = unread(err)
+	}
+	return n, err //nolint:wrapcheck // io.EOF must stay what it is
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -220,7 +222,11 @@ type document struct {
 	err              error
 }
 
-func (d *document) Load(_ context.Context, _ string, b []byte, contentType string, flatten bool) (any, store.Position, error) {
+func (d *document) Load(_ context.Context, _ string, r io.Reader, contentType string, flatten bool) (any, store.Position, error) {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return nil, store.Position{}, fmt.Errorf("read document: %w", err)
+	}
 	d.got, d.contentType, d.flatten = string(b), contentType, flatten
 	return map[string]any{"services": map[string]any{}}, store.Position{}, d.err
 }
@@ -259,6 +265,9 @@ func TestConfig(t *testing.T) {
 	s.do("POST", "/config", json, " ").is(400).says("expected a declarative configuration")
 	s.do("POST", "/config", headers{"Content-Type": "application/x-www-form-urlencoded"}, "x=1").is(400)
 	s.do("POST", "/config", json, strings.Repeat(" ", 101)).is(413).says("larger than 100 bytes")
+	s.do("POST", "/config", json, strings.Repeat("x", 101)).is(413).says("larger than 100 bytes")
+	s.do("POST", "/config", headers{"Content-Type": "application/json", "Content-Encoding": "gzip"}, "no gzip").is(400).says("cannot read the request body")
+	s.do("POST", "/config", headers{"Content-Type": "multipart/form-data; boundary=x"}, "--x\r\nContent-Disposition: form-data; name=\"config\"; filename=\"kong.yml\"\r\n\r\na: 3").is(400)
 	s.do("POST", "/services", headers{"Content-Type": "text/yaml"}, "a: 1").is(415)
 	s.do("GET", "/config", nil, "").is(200).says(`{"config":"_format_version: '3.0'\n"}`)
 	d.err = refusedDocument{}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/google/uuid"
@@ -16,34 +17,75 @@ import (
 // space is Kong's: a document gets the same ids from both.
 var space = uuid.MustParse("fd02801f-0957-4a15-a55a-c8d9606f30b5") //nolint:gochecknoglobals // a constant
 
+// Declared are entities by kind. They are asked for one at a time, more than once, so that
+// a large document need not be there as objects.
+type Declared interface {
+	Kinds() []string
+	Len(kind string) int
+	// Entity returns an entity, which is not changed.
+	Entity(kind string, i int) (schema.Object, error)
+	// Done tells that no more will be asked for, because all are as they should be.
+	Done()
+}
+
+// Objects are declared entities that are there.
+type Objects map[string][]schema.Object
+
+// Kinds implements Declared.
+func (o Objects) Kinds() []string { return slices.Collect(maps.Keys(o)) }
+
+// Len implements Declared.
+func (o Objects) Len(kind string) int { return len(o[kind]) }
+
+// Entity implements Declared.
+func (o Objects) Entity(kind string, i int) (schema.Object, error) { return o[kind][i], nil }
+
+// Done implements Declared.
+func (o Objects) Done() {}
+
 // Replace implements API.
 func (c *Catalog) Replace(ctx context.Context, entities map[string][]schema.Object) (store.Position, error) {
-	return c.replace(ctx, entities, schema.Declare)
+	return c.replace(ctx, Objects(entities), schema.Declare)
 }
 
 // ReplaceStored implements API.
 func (c *Catalog) ReplaceStored(ctx context.Context, entities map[string][]schema.Object) (store.Position, error) {
-	return c.replace(ctx, entities, schema.DeclareStored)
+	return c.replace(ctx, Objects(entities), schema.DeclareStored)
 }
 
-func (c *Catalog) replace(ctx context.Context, entities map[string][]schema.Object, op schema.Op) (store.Position, error) {
-	for name := range entities {
+// ReplaceFrom implements API.
+func (c *Catalog) ReplaceFrom(ctx context.Context, entities Declared, stored bool) (store.Position, error) {
+	op := schema.Declare
+	if stored {
+		op = schema.DeclareStored
+	}
+	return c.replace(ctx, entities, op)
+}
+
+func (c *Catalog) replace(ctx context.Context, entities Declared, op schema.Op) (store.Position, error) {
+	for _, name := range entities.Kinds() {
 		if k := c.byName[name]; k == nil || k.local {
 			return store.Position{}, fmt.Errorf("kind %s can't be declared", name)
 		}
 	}
 	return c.o.Store.Update(ctx, store.Info{Summary: "replace the configuration", RemovalIntended: true}, func(tx store.WriteTx) error {
-		r := &replacing{c: c, tx: tx, op: op, ids: map[string]map[string]string{}, made: map[string]map[string]schema.Object{}}
+		r := &replacing{c: c, tx: tx, op: op, ids: map[string]map[string]string{}, made: map[string]map[string][]byte{}}
 		for _, k := range c.kinds {
 			if !k.local {
-				r.identify(k, entities[k.name])
+				if err := r.identify(k, entities); err != nil {
+					return err
+				}
 			}
 		}
 		for _, k := range c.kinds {
 			if k.local {
 				continue
 			}
-			for i, in := range entities[k.name] {
+			for i := range entities.Len(k.name) {
+				in, err := entities.Entity(k.name, i)
+				if err != nil {
+					return err
+				}
 				if err := r.process(k, i, in); err != nil {
 					return err
 				}
@@ -52,6 +94,8 @@ func (c *Catalog) replace(ctx context.Context, entities map[string][]schema.Obje
 		if len(r.failures) > 0 {
 			return &ReplaceError{Failures: r.failures}
 		}
+		entities.Done()
+		r.ids, r.given = nil, nil // what is written is there once
 		return r.write()
 	})
 }
@@ -64,8 +108,10 @@ type replacing struct {
 	// ids of declared entities: by kind, then by their unique values and themselves.
 	ids map[string]map[string]string
 	// given ids by kind and index.
-	given    map[string][]string
-	made     map[string]map[string]schema.Object // by kind and id
+	given map[string][]string
+	// made are the bodies of processed entities, by kind and id. One that is empty is in
+	// the store already.
+	made     map[string]map[string][]byte
 	failures []Failure
 }
 
@@ -75,14 +121,18 @@ func (r *replacing) fail(k *kind, i int, in schema.Object, err error) {
 
 // identify gives each entity its id: the one that it says, the one that the store has for
 // its name, or one made from its name. What has none gets it in process.
-func (r *replacing) identify(k *kind, list []schema.Object) {
+func (r *replacing) identify(k *kind, entities Declared) error {
 	if r.given == nil {
 		r.given = map[string][]string{}
 	}
 	ids := map[string]string{}
 	r.ids[k.name] = ids
-	r.given[k.name] = make([]string, len(list))
-	for i, in := range list {
+	r.given[k.name] = make([]string, entities.Len(k.name))
+	for i := range r.given[k.name] {
+		in, err := entities.Entity(k.name, i)
+		if err != nil {
+			return err
+		}
 		id, _ := in[k.pk].(string)
 		for j := range k.uniques {
 			if id != "" {
@@ -110,6 +160,7 @@ func (r *replacing) identify(k *kind, list []schema.Object) {
 			}
 		}
 	}
+	return nil
 }
 
 // id is made for the workspace: those of the default one are what Kong makes.
@@ -152,7 +203,7 @@ func (r *replacing) resolve(target *kind, ref any) (id string, ok bool) {
 
 // process checks and completes one entity. Its error is the store's.
 func (r *replacing) process(k *kind, i int, given schema.Object) error {
-	in := schema.Clone(given)
+	in := maps.Clone(given) // only fields at the top are set
 	var missing unresolved
 	for _, f := range k.foreign {
 		ref := in[f.field]
@@ -304,9 +355,13 @@ func declaredTwice(k *kind, field, value string) error {
 
 func (r *replacing) add(k *kind, id string, o schema.Object) error {
 	if r.made[k.name] == nil {
-		r.made[k.name] = map[string]schema.Object{}
+		r.made[k.name] = map[string][]byte{}
 	}
-	r.made[k.name][id] = o
+	body, err := k.schema.Encode(o)
+	if err != nil {
+		return err
+	}
+	r.made[k.name][id] = bytes.Clone(body) // without room to grow: there may be many
 	names, ok := o[fieldSNIs].([]any)
 	if k.name != kindCertificates || !ok {
 		return nil
@@ -350,8 +405,8 @@ func (r *replacing) add(k *kind, id string, o schema.Object) error {
 // same.
 func (r *replacing) write() error {
 	type change struct {
-		k *kind
-		o schema.Object
+		k  *kind
+		id string
 	}
 	var puts []change
 	for _, k := range r.c.kinds {
@@ -363,7 +418,7 @@ func (r *replacing) write() error {
 		want := r.made[k.name]
 		var listErr error
 		if err := r.tx.List(k.name, "", everything, func(id string, body []byte) bool {
-			o, ok := want[id]
+			b, ok := want[id]
 			if !ok {
 				mine, err := r.c.owns(k, body)
 				if mine && !r.stays(k, body) {
@@ -372,12 +427,9 @@ func (r *replacing) write() error {
 				listErr = err
 				return err == nil
 			}
-			b, err := k.schema.Encode(o)
-			if err != nil {
-				listErr = err
-				return false
+			if same[id] = bytes.Equal(b, body); same[id] {
+				want[id] = []byte{}
 			}
-			same[id] = bytes.Equal(b, body)
 			return true
 		}); err != nil || listErr != nil {
 			return errors.Join(err, listErr)
@@ -398,13 +450,21 @@ func (r *replacing) write() error {
 		}
 		slices.Sort(ids)
 		for _, id := range ids {
-			puts = append(puts, change{k, want[id]})
+			puts = append(puts, change{k, id})
 		}
 	}
 	for i := 0; i < len(puts); i++ { // puts grows
 		p := puts[i]
+		body := r.made[p.k.name][p.id]
+		if len(body) == 0 {
+			continue
+		}
+		o, err := p.k.schema.Decode(body)
+		if err != nil {
+			return err
+		}
 		for {
-			err := p.k.put(r.tx, p.o)
+			err := p.k.putBody(r.tx, o, body)
 			if err == nil {
 				break
 			}
@@ -413,15 +473,16 @@ func (r *replacing) write() error {
 			}
 			// Another entity has a value in the store that it gives up: it makes room
 			// and is put behind the others.
-			other, ok := r.holder(p.k, p.o)
-			if !ok {
+			other, ok := r.holder(p.k, o)
+			if !ok || len(r.made[p.k.name][other]) == 0 {
 				return err
 			}
 			if err := r.tx.Delete(p.k.name, other); err != nil {
 				return err
 			}
-			puts = append(puts, change{p.k, r.made[p.k.name][other]})
+			puts = append(puts, change{p.k, other})
 		}
+		r.made[p.k.name][p.id] = []byte{} // the store has it
 	}
 	return nil
 }

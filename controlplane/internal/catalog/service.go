@@ -176,6 +176,11 @@ func (k *kind) put(tx store.WriteTx, o schema.Object) error {
 	if err != nil {
 		return err
 	}
+	return k.putBody(tx, o, body)
+}
+
+// putBody is put for an entity that was encoded already.
+func (k *kind) putBody(tx store.WriteTx, o schema.Object, body []byte) error {
 	indexes, err := k.indexes(o)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -60,12 +61,19 @@ const defaultWorkspace = "default"
 // the default one; the others stay as they are. flatten asks for an error that lists what
 // is wrong entity by entity. A document that is refused is an *Error, and nothing has
 // changed.
-func (s *Service) Load(ctx context.Context, workspace string, document []byte, _ string, flatten bool) (any, store.Position, error) {
-	top, err := parse(document)
-	if err != nil {
-		return nil, store.Position{}, refuse(schema.Object{"error": "failed parsing declarative configuration: " + err.Error()})
+func (s *Service) Load(ctx context.Context, workspace string, document io.Reader, _ string, flatten bool) (any, store.Position, error) {
+	d, err := read(document, func(name string) bool { return s.names[name] != nil })
+	var f *flat
+	if err == nil {
+		f, err = s.flatten(d)
 	}
-	f := s.flatten(top)
+	if wrong, ok := errors.AsType[parseError](err); ok {
+		return nil, store.Position{}, refuse(schema.Object{"error": "failed parsing declarative configuration: " + wrong.Error()})
+	}
+	if err != nil {
+		return nil, store.Position{}, fmt.Errorf("read document: %w", err)
+	}
+	top := d.top
 	name := f.workspace(top, workspace)
 	if len(f.wrong) > 0 {
 		return nil, store.Position{}, refuse(f.wrong)
@@ -78,11 +86,7 @@ func (s *Service) Load(ctx context.Context, workspace string, document []byte, _
 		return nil, store.Position{}, fmt.Errorf("workspace %s: %w", name, err)
 	}
 	in := s.o.Catalog.In(id)
-	replace := in.Replace
-	if top["_transform"] == false {
-		replace = in.ReplaceStored
-	}
-	p, err := replace(ctx, f.entities())
+	p, err := in.ReplaceFrom(ctx, f, top["_transform"] == false)
 	if err != nil && made {
 		if _, undo := s.o.Catalog.DeleteWorkspace(ctx, catalog.Key{ID: id}, false); undo != nil {
 			err = errors.Join(err, fmt.Errorf("remove workspace %s again: %w", name, undo))
@@ -94,23 +98,16 @@ func (s *Service) Load(ctx context.Context, workspace string, document []byte, _
 	if err != nil {
 		return nil, p, err
 	}
-	result := schema.Object{}
-	for _, def := range s.kinds {
-		if len(f.found[def.Kind()]) == 0 {
-			continue
-		}
-		list, err := all(ctx, in, def)
-		if err != nil {
-			return nil, p, err
-		}
-		byID := schema.Object{}
-		for _, o := range list {
-			id, _ := o["id"].(string)
-			byID[id] = o
-		}
-		result[def.Kind()] = byID
+	l := &loaded{ctx: ctx, in: in}
+	for _, kind := range f.kinds {
+		l.kinds = append(l.kinds, s.names[kind])
 	}
-	return result, p, nil
+	slices.SortFunc(l.kinds, func(a, b *entity.Def) int { return strings.Compare(a.Kind(), b.Kind()) })
+	if f.count > mostListed {
+		return l, p, nil
+	}
+	result, err := l.all()
+	return result, p, err
 }
 
 // workspace returns the name of the workspace that a document is for.
@@ -128,79 +125,6 @@ func (f *flat) workspace(top schema.Object, asked string) string {
 		return defaultWorkspace
 	}
 	return name
-}
-
-// all reads the entities of a kind.
-func all(ctx context.Context, in catalog.API, def *entity.Def) ([]schema.Object, error) {
-	var out []schema.Object
-	for offset := ""; ; {
-		page, err := in.List(ctx, def, catalog.ListOptions{Size: catalog.MaxPageSize, Offset: offset})
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", def.Kind(), err)
-		}
-		out = append(out, page.Entities...)
-		if offset = page.Next; offset == "" {
-			return out, nil
-		}
-	}
-}
-
-// Versions of the format that are read; the last is written.
-var versions = []string{"1.1", "2.1", "3.0"}
-
-// Export returns the configuration of a workspace, "" for the default one, as a YAML
-// document, which Load reads. What belongs to all workspaces is in that of the default one.
-func (s *Service) Export(ctx context.Context, workspace string) (string, error) {
-	if workspace == "" {
-		workspace = defaultWorkspace
-	}
-	id, name, err := s.o.Catalog.Workspace(ctx, workspace)
-	if err != nil {
-		return "", fmt.Errorf("workspace %s: %w", workspace, err)
-	}
-	in := s.o.Catalog.In(id)
-	var document strings.Builder
-	_, _ = fmt.Fprintf(&document, "_format_version: '%s'\n_transform: false\n", versions[len(versions)-1])
-	if name != defaultWorkspace {
-		text, err := writeYAML("_workspace", name)
-		if err != nil {
-			return "", fmt.Errorf("write the workspace: %w", err)
-		}
-		document.WriteString(text)
-	}
-	for _, def := range s.kinds {
-		if name != defaultWorkspace && !def.Schema.Workspaceable {
-			continue
-		}
-		list, err := all(ctx, in, def)
-		if err != nil {
-			return "", err
-		}
-		if len(list) == 0 {
-			continue
-		}
-		for _, o := range list {
-			for name := range o {
-				if f := def.Schema.Field(name); f != nil && f.Transient {
-					delete(o, name)
-				}
-			}
-			deprecated(def, o)
-		}
-		text, err := writeYAML(def.Kind(), list)
-		if err != nil {
-			return "", fmt.Errorf("write %s: %w", def.Kind(), err)
-		}
-		document.WriteString(text)
-	}
-	return document.String(), nil
-}
-
-// deprecated takes fields out that are only there for readers of old.
-func deprecated(def *entity.Def, o schema.Object) {
-	for i := range def.Schema.Shorthands {
-		delete(o, def.Schema.Shorthands[i].Field.Name)
-	}
 }
 
 // meta are the keys at the top that are no kinds.

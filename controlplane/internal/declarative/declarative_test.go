@@ -44,7 +44,7 @@ func newWorld(t testing.TB) *world {
 
 func (w *world) load(text string) (schema.Object, error) {
 	w.t.Helper()
-	result, _, err := w.Load(w.t.Context(), "", []byte(text), "", false)
+	result, _, err := w.Load(w.t.Context(), "", strings.NewReader(text), "", false)
 	o, _ := result.(schema.Object)
 	return o, err
 }
@@ -207,7 +207,7 @@ func TestRefusals(t *testing.T) {
 
 func TestFlattenedErrors(t *testing.T) {
 	w := newWorld(t)
-	_, _, err := w.Load(t.Context(), "", []byte(`{"_format_version":"3.0","services":[{"name":"x","tags":["t"],"routes":[{"name":"r","paths":["bad"]}]}],
+	_, _, err := w.Load(t.Context(), "", strings.NewReader(`{"_format_version":"3.0","services":[{"name":"x","tags":["t"],"routes":[{"name":"r","paths":["bad"]}]}],
 		"consumers":[{"username":"u","keyauth_credentials":[{"key":1}]}]}`), "", true)
 	refused, ok := errors.AsType[*declarative.Error](err)
 	if !ok {
@@ -247,7 +247,7 @@ func FuzzLoad(f *testing.F) {
 	}
 	w := newWorld(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		_, _, err := w.Load(t.Context(), "", []byte(text), "", true)
+		_, _, err := w.Load(t.Context(), "", strings.NewReader(text), "", true)
 		if _, ok := errors.AsType[*declarative.Error](err); err != nil && !ok {
 			t.Errorf("error %v is no refusal", err)
 		}

@@ -125,12 +125,19 @@ func joined(old, message any) any {
 // explain turns the catalog's failures into an Error.
 func (f *flat) explain(refused *catalog.ReplaceError, flatten bool) error {
 	e := &Error{Fields: schema.Object{}}
-	failures := slices.Clone(refused.Failures)
-	sort.SliceStable(failures, func(i, j int) bool { return f.of(failures[i]).order < f.of(failures[j]).order })
-	for _, failure := range failures {
-		d := f.of(failure)
+	type explained struct {
+		catalog.Failure
+		shown
+	}
+	list := make([]explained, len(refused.Failures))
+	for i, failure := range refused.Failures {
+		list[i] = explained{failure, f.of(failure)}
+	}
+	sort.SliceStable(list, func(i, j int) bool { return list[i].order < list[j].order })
+	for _, failure := range list {
+		d := failure.shown
 		if flatten {
-			e.Flattened = append(e.Flattened, flattened(failure, d))
+			e.Flattened = append(e.Flattened, flattened(failure.Failure, d))
 			continue
 		}
 		var v *schema.Violation
@@ -139,7 +146,7 @@ func (f *flat) explain(refused *catalog.ReplaceError, flatten bool) error {
 		case errors.As(failure.Err, &v):
 			putAt(e.Fields, d.place, schema.Clone(v.Fields))
 		case errors.As(failure.Err, &wrong) && wrong.Code == catalog.CodeForeignUnresolved:
-			f.unresolved(e.Fields, failure, d)
+			f.unresolved(e.Fields, failure.Failure, d)
 		default:
 			putAt(e.Fields, d.place, failure.Err.Error())
 		}
@@ -150,16 +157,34 @@ func (f *flat) explain(refused *catalog.ReplaceError, flatten bool) error {
 	return e
 }
 
-func (f *flat) of(failure catalog.Failure) declared {
+// shown is an entity as errors show it.
+type shown struct {
+	entity schema.Object // as it was taken
+	given  schema.Object // without what nesting added
+	place  place
+	order  int
+}
+
+func (f *flat) of(failure catalog.Failure) shown {
 	list := f.found[failure.Kind]
-	if failure.Index < len(list) {
-		return list[failure.Index]
+	if failure.Index >= len(list) {
+		return shown{entity: failure.Entity, given: failure.Entity, place: place{failure.Kind}}
 	}
-	return declared{entity: failure.Entity, shown: failure.Entity, place: place{failure.Kind}}
+	d := list[failure.Index]
+	o, err := f.Entity(failure.Kind, failure.Index)
+	if err != nil {
+		o = failure.Entity
+	}
+	given := o
+	if d.added != "" {
+		given = maps.Clone(o)
+		delete(given, d.added)
+	}
+	return shown{entity: o, given: given, place: d.spot.place(), order: d.order}
 }
 
 // unresolved lists references that lead nowhere, by the name of what has them.
-func (f *flat) unresolved(fields schema.Object, failure catalog.Failure, d declared) {
+func (f *flat) unresolved(fields schema.Object, failure catalog.Failure, d shown) {
 	def := f.s.names[failure.Kind]
 	name := fmt.Sprint(d.place[len(d.place)-1])
 	if key := def.Schema.EndpointKey; key != "" {
@@ -190,8 +215,8 @@ func (f *flat) unresolved(fields schema.Object, failure catalog.Failure, d decla
 }
 
 // flattened is one entity of the list.
-func flattened(failure catalog.Failure, d declared) schema.Object {
-	out := schema.Object{"entity": d.shown, "entity_type": strings.TrimSuffix(failure.Kind, "s"), "errors": reasons(failure.Err)}
+func flattened(failure catalog.Failure, d shown) schema.Object {
+	out := schema.Object{"entity": d.given, "entity_type": strings.TrimSuffix(failure.Kind, "s"), "errors": reasons(failure.Err)}
 	for _, key := range []string{"name", "username"} {
 		if name, ok := d.entity[key].(string); ok {
 			out["entity_name"] = name

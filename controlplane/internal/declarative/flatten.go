@@ -1,6 +1,7 @@
 package declarative
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"regexp"
@@ -17,12 +18,31 @@ import (
 // place is where a document has an entity: keys and indexes from the top.
 type place []any
 
-// declared is an entity that was taken out of its parent.
+// spot is a place that shares its beginning with others: there may be millions.
+type spot struct {
+	above *spot
+	key   string
+	index int // -1 for a key without an index
+}
+
+func (s *spot) place() place {
+	if s == nil {
+		return nil
+	}
+	at := append(s.above.place(), s.key)
+	if s.index >= 0 {
+		at = append(at, s.index)
+	}
+	return at
+}
+
+// declared is an entity that was taken out of its parent. There may be millions, so that
+// it is kept as text.
 type declared struct {
-	entity schema.Object // as given, without children
-	shown  schema.Object // the same without what nesting adds
-	place  place
-	order  int // in which errors are listed: children before their parents
+	body  []byte // as given, without children
+	added string // the field that nesting adds, "" for none
+	spot  *spot
+	order int // in which errors are listed: children before their parents
 }
 
 // flat is a document as lists of entities.
@@ -35,9 +55,24 @@ type flat struct {
 	order   int
 	wrong   schema.Object   // what is wrong with the document itself
 	members map[string]bool // memberships that were taken
+	// What was found, once it is not needed any more.
+	count int
+	kinds []string
 }
 
-func (s *Service) flatten(top schema.Object) *flat {
+// flatten takes a document apart. Its error is that of a part which can't be parsed.
+func (s *Service) flatten(d *document) (*flat, error) {
+	f, err := s.flattenParts(d)
+	if err != nil && d.atOnce != nil {
+		if d, err = d.atOnce(); err == nil {
+			f, err = s.flattenParts(d)
+		}
+	}
+	return f, err
+}
+
+func (s *Service) flattenParts(d *document) (*flat, error) {
+	top := d.top
 	f := &flat{s: s, found: map[string][]declared{}, wrong: schema.Object{}}
 	switch version := top["_format_version"].(type) {
 	case nil:
@@ -60,29 +95,27 @@ func (s *Service) flatten(top schema.Object) *flat {
 		if isMeta(name) {
 			continue
 		}
-		def := s.names[name]
-		if def == nil {
+		v := top[name]
+		empty, isObject := v.(schema.Object)
+		switch {
+		case s.names[name] == nil:
 			f.wrong[name] = "unknown field"
+		case v == nil, isObject && len(empty) == 0:
+		default:
+			f.wrong[name] = "expected an array"
 		}
 	}
 	for _, def := range s.kinds {
-		v, given := top[def.Kind()]
-		if !given || v == nil {
-			continue
-		}
-		list, ok := v.([]any)
-		if !ok {
-			if empty, isObject := v.(schema.Object); isObject && len(empty) == 0 {
-				continue
+		for i, parse := range d.lists[def.Kind()] {
+			e, err := parse()
+			if err != nil {
+				return nil, parseError{fmt.Errorf("%s.%d: %w", def.Kind(), i+1, err)}
 			}
-			f.wrong[def.Kind()] = "expected an array"
-			continue
-		}
-		for i, e := range list {
-			f.take(def, e, place{def.Kind(), i}, nil)
+			d.lists[def.Kind()][i] = nil // its text is not needed any more
+			f.take(def, e, &spot{nil, def.Kind(), i}, nil)
 		}
 	}
-	return f
+	return f, nil
 }
 
 func sorted(o schema.Object) []string {
@@ -101,13 +134,13 @@ type parent struct {
 }
 
 // take adds an entity and its children.
-func (f *flat) take(def *entity.Def, v any, at place, above *parent) {
+func (f *flat) take(def *entity.Def, v any, at *spot, above *parent) {
 	given, ok := v.(schema.Object)
 	if !ok {
 		if text, isText := v.(string); isText && above != nil && def.Schema.EndpointKey != "" {
 			given = schema.Object{def.Schema.EndpointKey: text}
 		} else {
-			f.put(at, "expected a record")
+			f.put(at.place(), "expected a record")
 			return
 		}
 	}
@@ -133,12 +166,10 @@ func (f *flat) take(def *entity.Def, v any, at place, above *parent) {
 		}
 		own[name] = v
 	}
-	shown := own
+	added := ""
 	if above != nil {
-		own = maps.Clone(own)
-		field := foreign(def, above.def)
-		if own[field] == nil {
-			own[field] = above.ref
+		if field := foreign(def, above.def); own[field] == nil {
+			own[field], added = above.ref, field
 		}
 	}
 	f.adapt(def, own, at)
@@ -146,15 +177,25 @@ func (f *flat) take(def *entity.Def, v any, at place, above *parent) {
 		p := &parent{def, f.reference(def, own)}
 		for _, child := range order {
 			for i, e := range children[child] {
-				f.take(child, e, append(slices.Clone(at), child.Kind(), i), p)
+				f.take(child, e, &spot{at, child.Kind(), i}, p)
 			}
 		}
 	}
 	for _, nested := range members {
-		f.takeMembers(nested, given[nested.key], f.reference(def, own), append(slices.Clone(at), nested.key))
+		f.takeMembers(nested, given[nested.key], f.reference(def, own), &spot{at, nested.key, -1})
+	}
+	f.add(def, own, added, at)
+}
+
+// add adds an entity that has no children any more.
+func (f *flat) add(def *entity.Def, own schema.Object, added string, at *spot) {
+	body, err := schema.EncodeJSON(own)
+	if err != nil {
+		f.put(at.place(), err.Error())
+		return
 	}
 	f.order++
-	f.found[def.Kind()] = append(f.found[def.Kind()], declared{own, shown, at, f.order})
+	f.found[def.Kind()] = append(f.found[def.Kind()], declared{bytes.Clone(body), added, at, f.order})
 }
 
 // child returns the kind that a key below an entity nests, nil when it is a field.
@@ -214,7 +255,7 @@ var plainPath = regexp.MustCompile(`^[a-zA-Z0-9._~/%-]*$`)
 var kongHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
 
 // adapt brings an entity to the form of the newest version.
-func (f *flat) adapt(def *entity.Def, own schema.Object, at place) {
+func (f *flat) adapt(def *entity.Def, own schema.Object, at *spot) {
 	switch def.Kind() {
 	case "routes":
 		paths, ok := own["paths"].([]any)
@@ -242,7 +283,7 @@ func (f *flat) adapt(def *entity.Def, own schema.Object, at place) {
 		delete(own, "_config")
 		base, ok := f.configs[name].(schema.Object)
 		if !ok {
-			f.put(append(slices.Clone(at), "_config"), "no such entry in _plugin_configs: "+name)
+			f.put(append(at.place(), "_config"), "no such entry in _plugin_configs: "+name)
 			return
 		}
 		over, _ := own["config"].(schema.Object)
@@ -265,15 +306,24 @@ func merge(base, over schema.Object) schema.Object {
 	return out
 }
 
-// entities are the lists for the catalog.
-func (f *flat) entities() map[string][]schema.Object {
-	out := make(map[string][]schema.Object, len(f.found))
+// Kinds implements catalog.Declared.
+func (f *flat) Kinds() []string { return slices.Collect(maps.Keys(f.found)) }
+
+// Len implements catalog.Declared.
+func (f *flat) Len(kind string) int { return len(f.found[kind]) }
+
+// Entity implements catalog.Declared.
+func (f *flat) Entity(kind string, i int) (schema.Object, error) {
+	return schema.DecodeObject(f.found[kind][i].body) //nolint:wrapcheck // it was encoded here
+}
+
+// Done implements catalog.Declared.
+func (f *flat) Done() {
 	for kind, list := range f.found {
-		for _, d := range list {
-			out[kind] = append(out[kind], d.entity)
-		}
+		f.count += len(list)
+		f.kinds = append(f.kinds, kind)
 	}
-	return out
+	f.found = nil
 }
 
 // put notes what is wrong at a place.

@@ -2,7 +2,6 @@ package declarative
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/schema"
@@ -34,16 +33,16 @@ func membership(def *entity.Def, key string) (nestedMembers, bool) {
 // takeMembers adds the memberships of a list. Entries are names, or objects that have an
 // id or a name; what else they say of the other end is said where that is declared. One
 // that both ends list is one.
-func (f *flat) takeMembers(n nestedMembers, v any, above schema.Object, at place) {
+func (f *flat) takeMembers(n nestedMembers, v any, above schema.Object, at *spot) {
 	list, ok := v.([]any)
 	if !ok {
 		if v != nil {
-			f.put(at, "expected an array")
+			f.put(at.place(), "expected an array")
 		}
 		return
 	}
 	for i, e := range list {
-		at := append(slices.Clone(at), i)
+		at := &spot{at.above, at.key, i}
 		below := schema.Object{}
 		switch e := e.(type) {
 		case string:
@@ -56,7 +55,7 @@ func (f *flat) takeMembers(n nestedMembers, v any, above schema.Object, at place
 			}
 		}
 		if len(below) == 0 {
-			f.put(at, "expected a "+n.name+" or an object with id or "+n.name)
+			f.put(at.place(), "expected a "+n.name+" or an object with id or "+n.name)
 			continue
 		}
 		own := schema.Object{n.above: above, n.below: below}
@@ -68,7 +67,6 @@ func (f *flat) takeMembers(n nestedMembers, v any, above schema.Object, at place
 			f.members = map[string]bool{}
 		}
 		f.members[seen] = true
-		f.order++
-		f.found[kindMembers] = append(f.found[kindMembers], declared{own, own, at, f.order})
+		f.add(f.s.names[kindMembers], own, "", at)
 	}
 }

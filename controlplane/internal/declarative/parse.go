@@ -19,41 +19,34 @@ const maxNodes = 20_000_000
 // parse reads a document. JSON is tried first where it looks like it, because it is many
 // times as fast.
 func parse(document []byte) (schema.Object, error) {
-	top, err := parseText(document)
-	if err != nil {
-		return nil, err
-	}
-	// Clients that send forms or JSON put the document's text below "config".
-	if text, ok := top["config"].(string); ok && top["_format_version"] == nil {
-		return parseText([]byte(text))
-	}
-	return top, nil
-}
-
-func parseText(document []byte) (schema.Object, error) {
 	text := bytes.TrimSpace(document)
 	if len(text) > 0 && text[0] == '{' {
 		if o, err := schema.DecodeObject(text); err == nil {
 			return o, nil
 		}
 	}
-	var root yaml.Node
-	if err := yaml.Unmarshal(text, &root); err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
-	}
-	if root.Kind == 0 {
-		return nil, errors.New("expected an object")
-	}
-	r := reader{left: maxNodes}
-	v, err := r.value(root.Content[0])
+	v, err := parseYAML(text)
 	if err != nil {
 		return nil, err
 	}
 	o, ok := v.(schema.Object)
 	if !ok {
-		return nil, errors.New("expected an object")
+		return nil, errNoObject
 	}
 	return o, nil
+}
+
+// parseYAML reads any YAML but none.
+func parseYAML(text []byte) (any, error) {
+	var root yaml.Node
+	if err := yaml.Unmarshal(text, &root); err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if root.Kind == 0 {
+		return nil, errNoObject
+	}
+	r := reader{left: maxNodes}
+	return r.value(root.Content[0])
 }
 
 // reader turns nodes into what JSON would have been decoded to.
@@ -160,15 +153,4 @@ func scalar(n *yaml.Node) (any, error) {
 	default:
 		return n.Value, nil
 	}
-}
-
-// writeYAML writes a value below its key.
-func writeYAML(key string, value any) (string, error) {
-	var b bytes.Buffer
-	e := yaml.NewEncoder(&b)
-	e.SetIndent(2)
-	if err := e.Encode(map[string]any{key: value}); err != nil {
-		return "", err
-	}
-	return b.String(), e.Close()
 }

@@ -145,7 +145,7 @@ func TestWorkspaceOfADocument(t *testing.T) {
 	}
 	before, _ := w.store.Position()
 	for _, workspace := range []string{"", "team"} {
-		if _, _, err := w.Load(t.Context(), workspace, []byte(text), "", false); err != nil {
+		if _, _, err := w.Load(t.Context(), workspace, strings.NewReader(text), "", false); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -155,7 +155,7 @@ func TestWorkspaceOfADocument(t *testing.T) {
 	if again, err := w.Export(t.Context(), "team"); err != nil || again != text {
 		t.Errorf("exported again %s, %v", again, err)
 	}
-	if _, _, err := w.Load(t.Context(), "default", []byte(text), "", false); err == nil || !strings.Contains(err.Error(), `_workspace="expected default`) {
+	if _, _, err := w.Load(t.Context(), "default", strings.NewReader(text), "", false); err == nil || !strings.Contains(err.Error(), `_workspace="expected default`) {
 		t.Errorf("another workspace was asked for: %v", err)
 	}
 	if _, err := w.Export(t.Context(), "nobody"); !errors.Is(err, catalog.ErrNotFound) {

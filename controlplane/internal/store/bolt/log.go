@@ -13,15 +13,42 @@ import (
 // every commit has to write the log's oldest pages too.
 const compactEvery = 64
 
+// largestSet is which part of the log one change set may take: one that is larger would be
+// there twice while it is committed, for nobody who needs it.
+const largestSet = 4
+
 // appendLog writes a change set to the log.
 func (s *Store) appendLog(b *bbolt.Tx, next *head, set *store.ChangeSet) error {
 	log := b.Bucket(bucketLog)
+	size := uint64(0)
+	for i := range set.Changes {
+		size += uint64(len(set.Changes[i].Body))
+	}
+	if size > s.o.LogBytes/largestSet {
+		// A node gets a snapshot in its place, which is smaller: the log begins afresh.
+		return s.forgetLog(log, next)
+	}
 	log.FillPercent = 0.95 // revisions only grow
 	value := s.sealer.seal(bucketLog, nil, logKey(next.revision), encodeChangeSet(set))
 	if err := log.Put(logKey(next.revision), value); err != nil {
 		return fmt.Errorf("log revision %d: %w", next.revision, err)
 	}
 	next.logBytes += uint64(len(value))
+	return nil
+}
+
+// forgetLog drops all change sets.
+func (s *Store) forgetLog(log *bbolt.Bucket, next *head) error {
+	for cursor := log.Cursor(); ; {
+		k, _ := cursor.First()
+		if k == nil {
+			break
+		}
+		if err := log.Delete(k); err != nil {
+			return fmt.Errorf("drop revision %d: %w", binary.BigEndian.Uint64(k), err)
+		}
+	}
+	next.logFirst, next.logBytes = next.revision+1, 0
 	return nil
 }
 
