@@ -133,7 +133,7 @@ func (c *ControlPlane) open(ctx context.Context) error {
 	c.onClose(c.store.Close)
 	registry := c.o.Registry
 	kinds := entity.NewKinds(entity.Options{
-		Flavor: entity.Flavor(c.s.String("router_flavor")), Plugins: registry.Schema, Expression: expression.Validate, Extra: registry.Entities(),
+		Flavor: entity.Flavor(c.s.String("router_flavor")), Plugins: registry.Schema, Expression: expression.Validate, ExpressionHints: expression.Hints, Extra: registry.Entities(),
 	})
 	written, err := c.openSecurity(ctx, kinds, prefix)
 	if err != nil {

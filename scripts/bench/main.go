@@ -29,6 +29,8 @@ type options struct {
 	noFlows     bool
 	bin         string
 	write       bool
+	routers     bool
+	scale       int
 }
 
 func main() {
@@ -42,8 +44,14 @@ func main() {
 	flag.BoolVar(&o.noFlows, "no-flows", false, "leave out WebSocket, gRPC, large bodies, idle connections and latency at low load")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the built programs")
 	flag.BoolVar(&o.write, "write", false, "write the result into scripts/bench/results as well")
+	flag.BoolVar(&o.routers, "routers", false, "compare the router with those of Go instead, in a table of its own")
+	flag.IntVar(&o.scale, "router-scale", 1, "divide the sizes of the routers' sets by this")
 	flag.Parse()
-	if err := run(o); err != nil {
+	start := run
+	if o.routers {
+		start = compareRouters
+	}
+	if err := start(o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -29,6 +29,9 @@ type Def struct {
 	New func() any
 	// Indexes lists fields besides the unique ones that the data plane looks up by value.
 	Indexes []string
+	// Hints returns what the writer of an entity should know although nothing is wrong, or
+	// beyond what an error says; nil has none.
+	Hints func(o schema.Object) []string
 	// Hidden kinds stay at the control plane and are not streamed.
 	Hidden bool
 }

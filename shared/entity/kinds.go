@@ -13,6 +13,8 @@ type Options struct {
 	// Expression compiles the expression of a route (flavor Expressions) for its
 	// protocols and says what is wrong with it; nil leaves that to the data plane.
 	Expression func(expression string, protocols []string) error
+	// ExpressionHints says what the writer of an expression should know; nil nothing.
+	ExpressionHints func(expression string, protocols []string) []string
 	// Extra kinds, such as the credentials that plugins bring along.
 	Extra []*Def
 }
@@ -51,7 +53,7 @@ func NewKinds(o Options) *Kinds {
 func All(o Options) []*Def {
 	defs := []*Def{
 		Workspaces, CACertificates, Certificates, SNIs, KeySets, Keys, Vaults,
-		Services, Routes(o.Flavor, o.Expression), Upstreams, Targets, TargetMarks, Consumers, ConsumerGroups, GroupMembers, Plugins(o.Plugins),
+		Services, routesOf(o), Upstreams, Targets, TargetMarks, Consumers, ConsumerGroups, GroupMembers, Plugins(o.Plugins),
 	}
 	defs = append(defs, o.Extra...)
 	return append(defs, Tags, Parameters, ClusteringDataPlanes)
@@ -66,3 +68,9 @@ func (k *Kinds) ByKind(kind string) *Def { return k.byKind[kind] }
 // ByCollection returns the kind that the Admin API serves under that name, such as
 // "key-sets", or nil.
 func (k *Kinds) ByCollection(name string) *Def { return k.byAdmin[name] }
+
+func routesOf(o Options) *Def {
+	d := Routes(o.Flavor, o.Expression)
+	d.Hints = routeHints(o.Flavor, o.ExpressionHints)
+	return d
+}

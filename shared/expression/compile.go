@@ -1,6 +1,7 @@
 package expression
 
 import (
+	"errors"
 	"net/netip"
 	"regexp"
 	"strconv"
@@ -104,6 +105,24 @@ var netPort = regexp.MustCompile(`(net\.port)(\s*)([=><!])`)
 func Validate(source string, protocols []string) error {
 	_, err := Compile(source, SetOf(protocols))
 	return err
+}
+
+// Hints says what a writer of an expression should know: where exactly an error of types
+// stands, whose words do not tell, that a field has a new name, and that a regular
+// expression backtracks.
+func Hints(source string, protocols []string) []string {
+	var out []string
+	if netPort.MatchString(source) {
+		out = append(out, "net.port is the old name of net.dst.port")
+	}
+	p, err := Compile(source, SetOf(protocols))
+	if e, ok := errors.AsType[*Error](err); ok {
+		return append(out, e.Where())
+	}
+	if p != nil && p.backtracks != "" {
+		out = append(out, schema.Backtracking(p.backtracks))
+	}
+	return out
 }
 
 // Source returns the text that the program was made of.

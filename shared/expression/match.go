@@ -155,9 +155,9 @@ func (p *predicate) str(q *Request, s string, r *Result) bool {
 		return strings.Contains(s, p.text)
 	case opRegex:
 		if r == nil {
-			return p.regex.Match(s)
+			return q.MatchRegex(p.regex, s)
 		}
-		return r.groups(p, s)
+		return q.MatchRegex(p.regex, s) && r.groups(p, s)
 	}
 	if held && r != nil && p.field.kind == fieldPath {
 		r.Path, r.HasPath = p.text, true

@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
 // Request is what expressions look at. It is used by one goroutine at a time and may
@@ -32,6 +33,23 @@ type Request struct {
 
 	// Texts made from the request's, overwritten by the next predicate.
 	decoded, lowered []byte
+	// spent is set when a regular expression has taken too long.
+	spent bool
+}
+
+// MatchRegex matches a regular expression for this request. Once one that backtracks was
+// given up because it took too long, no other that does is tried: a request can not be
+// held up longer than one match is.
+func (q *Request) MatchRegex(r *schema.Regex, s string) bool {
+	if r.Linear() != nil {
+		return r.Match(s)
+	}
+	if q.spent {
+		return false
+	}
+	ok, inTime := r.MatchInTime(s)
+	q.spent = !inTime
+	return ok
 }
 
 // Load fills the request from an exchange.

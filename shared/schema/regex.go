@@ -6,13 +6,21 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dlclark/regexp2"
 )
 
-// RegexTimeout bounds one match of a pattern that needs backtracking.
-const RegexTimeout = 100 * time.Millisecond
+// RegexTimeout bounds one match of a pattern that needs backtracking. The engine looks at
+// a clock that ticks every regexTick, so a match ends after three ticks more at the latest.
+const (
+	RegexTimeout = 30 * time.Millisecond
+	regexTick    = 10 * time.Millisecond
+)
+
+// tick sets the clock of the backtracking engine before it is first used.
+var tick = sync.OnceFunc(func() { regexp2.SetTimeoutCheckPeriod(regexTick) }) //nolint:gochecknoglobals // the engine's clock is global
 
 // MaxRegexLen is the longest pattern that CompileRegex takes, in bytes.
 const MaxRegexLen = 64 << 10
@@ -34,6 +42,7 @@ func CompileRegex(pattern string) (*Regex, error) {
 	if err == nil {
 		return &Regex{linear: linear}, nil
 	}
+	tick()
 	backtracking, backErr := regexp2.Compile(pattern, regexp2.None)
 	if backErr != nil {
 		return nil, fmt.Errorf("pcre2_compile() failed: %s in \"%s\"", complaint(err), pattern)
@@ -42,16 +51,29 @@ func CompileRegex(pattern string) (*Regex, error) {
 	return &Regex{backtracking: backtracking}, nil
 }
 
+// Backtracking warns of a pattern that needs backtracking.
+func Backtracking(pattern string) string {
+	return fmt.Sprintf("the regular expression %q needs backtracking (look-around, back-references or the like): "+
+		"a match is given up after %s and then counts as none", pattern, RegexTimeout)
+}
+
 // Linear returns Go's own regexp, or nil when the pattern needs backtracking.
 func (r *Regex) Linear() *regexp.Regexp { return r.linear }
 
 // Match tells whether the pattern occurs in s. A match that takes too long is none.
 func (r *Regex) Match(s string) bool {
+	ok, _ := r.MatchInTime(s)
+	return ok
+}
+
+// MatchInTime tells besides whether the match was given up because it took too long,
+// which only happens to a pattern that needs backtracking.
+func (r *Regex) MatchInTime(s string) (ok, inTime bool) {
 	if r.linear != nil {
-		return r.linear.MatchString(s)
+		return r.linear.MatchString(s), true
 	}
 	ok, err := r.backtracking.MatchString(s)
-	return ok && err == nil
+	return ok && err == nil, err == nil
 }
 
 // Find returns the byte offsets of the first match and its groups, as

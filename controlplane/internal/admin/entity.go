@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -27,10 +28,45 @@ func (k kind) insert(c *call) (answer, error) {
 	}
 	k.own(in, scope)
 	w, err := c.catalog().Insert(c.ctx, k.def, in)
+	c.hint(k.def, in, w.Entity, err)
 	if err != nil {
 		return answer{}, err
 	}
 	return c.wrote(w.Position, entityAnswer(http.StatusCreated, w.Entity))
+}
+
+// headerWarning has what the writer of an entity should know, one thing a line.
+const headerWarning = "X-Sluice-Warning"
+
+// mostWarnings bounds the lines.
+const mostWarnings = 8
+
+// hint adds what there is to know about an entity that was written, or about what was
+// sent when it was refused.
+func (c *call) hint(def *entity.Def, sent, written schema.Object, err error) {
+	if def.Hints == nil {
+		return
+	}
+	if err == nil {
+		sent = written
+	}
+	for i, line := range def.Hints(sent) {
+		if i == mostWarnings {
+			return
+		}
+		c.w.Header().Add(headerWarning, printable(line))
+	}
+}
+
+// printable is a text as a header may have it.
+func printable(s string) string {
+	s = strings.ToValidUTF8(s, "?")
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, s[:min(len(s), 1024)])
 }
 
 // own makes an entity one of the parent that the path names, whatever its body says.
@@ -78,6 +114,7 @@ func change(c *call, def *entity.Def, key catalog.Key, scope catalog.Scope, stor
 		return answer{}, err
 	}
 	w, err := c.catalog().Update(c.ctx, def, key, scope, in)
+	c.hint(def, in, w.Entity, err)
 	if err != nil {
 		return answer{}, err
 	}
@@ -105,6 +142,7 @@ func replace(c *call, k kind, key catalog.Key, scope catalog.Scope) (answer, err
 		return answer{}, err
 	}
 	w, err := c.catalog().Upsert(c.ctx, k.def, key, scope, in)
+	c.hint(k.def, in, w.Entity, err)
 	if err != nil {
 		return answer{}, err
 	}

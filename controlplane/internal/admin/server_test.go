@@ -41,7 +41,7 @@ func newServer(t *testing.T, change func(o *admin.Options)) *server {
 func newServerOf(t *testing.T, flavor entity.Flavor, change func(o *admin.Options)) *server {
 	t.Helper()
 	kinds := entity.NewKinds(entity.Options{
-		Flavor: flavor, Plugins: plugins.Bundled().Schema, Expression: expression.Validate, Extra: plugins.Bundled().Entities(),
+		Flavor: flavor, Plugins: plugins.Bundled().Schema, Expression: expression.Validate, ExpressionHints: expression.Hints, Extra: plugins.Bundled().Entities(),
 	})
 	st, err := bolt.Open(t.Context(), bolt.Options{Path: filepath.Join(t.TempDir(), "sluice.db")})
 	if err != nil {

@@ -234,7 +234,7 @@ func (c *compiler) regex(e *entry, i int, pattern string) {
 		return
 	}
 	e.key = schema.LiteralPrefix(anchored)
-	e.special = &special{regex: regex, texts: pieces(anchored)}
+	e.special = &special{regex: regex, simple: newSimple(anchored), texts: pieces(anchored)}
 }
 
 // pathGroups is the name space of the ids that Kong gives to the parts of a route whose

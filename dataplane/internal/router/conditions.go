@@ -122,7 +122,7 @@ func (h *headerCondition) hold(q *Request) bool {
 			}
 		}
 		for _, regex := range h.regexes {
-			if regex.Match(q.Lower(fields[i].Value)) {
+			if q.MatchRegex(regex, q.Lower(fields[i].Value)) {
 				return true
 			}
 		}

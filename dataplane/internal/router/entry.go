@@ -62,6 +62,8 @@ type special struct {
 	// shown is the path as it was written, when it differs from the key.
 	shown string
 	regex *schema.Regex
+	// simple does regex's work where it can, nil otherwise.
+	simple *simple
 	// texts are pieces that the path must have behind the key for regex to match.
 	texts   []string
 	program *expression.Program
@@ -133,7 +135,12 @@ func (e *entry) holds(q *Request, rest string) bool {
 		case s.program != nil:
 			return s.program.Match(&q.Request)
 		case s.regex != nil:
-			return s.regex.Match(q.Path)
+			if s.simple != nil {
+				if ok, sure := s.simple.match(q.Path, nil); sure {
+					return ok
+				}
+			}
+			return q.MatchRegex(s.regex, q.Path)
 		}
 	}
 	return true

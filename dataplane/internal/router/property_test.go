@@ -25,6 +25,10 @@ const seed = 20261124
 // dice makes routes and requests of few words, so that many of them meet.
 type dice struct{ *rand.Rand }
 
+func newDice(stream uint64) dice {
+	return dice{rand.New(rand.NewPCG(seed, stream))} //nolint:gosec // cases, not secrets
+}
+
 func (d dice) one(of ...string) string { return of[d.IntN(len(of))] }
 
 func (d dice) some(chance float64, of ...string) []string {

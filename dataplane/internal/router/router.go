@@ -54,7 +54,8 @@ type Match struct {
 	// whole match; a group without name has "".
 	Names, Values []string
 
-	result expression.Result
+	result  expression.Result
+	offsets []int
 }
 
 // Reset empties the match and keeps its memory.
@@ -160,9 +161,9 @@ func (e *entry) fill(q *Request, m *Match) {
 		}
 	case s.regex != nil:
 		m.Prefix = ""
-		found := s.regex.Find(q.Path)
+		found := s.find(q.Path, m)
 		if found == nil {
-			return // it ran out of steps the second time
+			return // it ran out of time when asked again
 		}
 		m.Prefix = q.Path[found[0]:found[1]]
 		for i := 0; i+1 < len(found); i += 2 {
@@ -176,4 +177,19 @@ func (e *entry) fill(q *Request, m *Match) {
 	default:
 		m.Shown = s.shown
 	}
+}
+
+// find returns the offsets of a regular expression's match and groups, as
+// regexp.FindStringSubmatchIndex does, if it can in the memory of m.
+func (s *special) find(path string, m *Match) []int {
+	if s.simple != nil {
+		m.offsets = m.offsets[:0]
+		for range 2 * (s.simple.groups + 1) {
+			m.offsets = append(m.offsets, -1)
+		}
+		if ok, sure := s.simple.match(path, m.offsets); sure && ok {
+			return m.offsets
+		}
+	}
+	return s.regex.Find(path)
 }
