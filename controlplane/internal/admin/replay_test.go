@@ -253,9 +253,9 @@ func (r *replay) compare(e *referencetest.Exchange, status int, header http.Head
 	return cmp.Diff(normal(r.translated(want)), normal(got))
 }
 
-// ownHeaders are ours beside Kong's: the revision of a write, the tag of what was read, and
+// ownHeaders are ours beside Kong's: the revision of a write, warnings of it, the tag of what was read, and
 // what RFC 9110 demands of a 405.
-var ownHeaders = []string{"X-Sluice-Revision", "Etag", "Allow"}
+var ownHeaders = []string{"X-Sluice-Revision", "X-Sluice-Warning", "Etag", "Allow"}
 
 // compareHeaders compares all headers but the time that an answer took and was made at.
 func compareHeaders(e *referencetest.Exchange, header http.Header, length int) string {
