@@ -228,13 +228,13 @@ func (c *compiler) regex(e *entry, i int, pattern string) {
 	if c.flavor == entity.Traditional {
 		anchored = "^(?:" + pattern + ")"
 	}
-	regex, err := schema.CompileRegex(anchored)
+	p, err := newPattern(anchored)
 	if err != nil {
 		c.fail(numbered("paths", i), "invalid regex: "+err.Error())
 		return
 	}
 	e.key = schema.LiteralPrefix(anchored)
-	e.special = &special{regex: regex, simple: newSimple(anchored), texts: pieces(anchored)}
+	e.special = &special{regex: p, texts: pieces(anchored)}
 }
 
 // pathGroups is the name space of the ids that Kong gives to the parts of a route whose

@@ -44,18 +44,8 @@ type endpoint struct {
 	port   int
 }
 
-// filing returns the condition that an index files by: the one with the fewest values
-// of those that have nothing else.
-func (c *conditions) filing() *headerCondition {
-	var least *headerCondition
-	for i := range c.headers {
-		h := &c.headers[i]
-		if len(h.regexes) == 0 && len(h.values) > 0 && (least == nil || len(h.values) < len(least.values)) {
-			least = h
-		}
-	}
-	return least
-}
+// fileable tells whether an index may file by a header: it has nothing but values.
+func (h *headerCondition) fileable() bool { return len(h.regexes) == 0 && len(h.values) > 0 }
 
 // hold tells whether a request meets all conditions, and the port of the entry's host.
 func (c *conditions) hold(q *Request, e *entry) bool {

@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/expression"
-	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
 type hostKind uint8
@@ -47,9 +47,10 @@ type entry struct {
 	segments bool
 	// checked is set when there is anything to look at besides host, path and segments.
 	checked bool
-	// form and text are how an index has it.
-	form form
-	text [textSize]byte
+	// form is how an index has it: by text, or by the header of that number.
+	form   form
+	header uint8
+	text   [textSize]byte
 	// key is where it stands in the tree, for a plain path all that it matches. host is the
 	// name of the tree.
 	key, host string
@@ -61,9 +62,7 @@ type entry struct {
 type special struct {
 	// shown is the path as it was written, when it differs from the key.
 	shown string
-	regex *schema.Regex
-	// simple does regex's work where it can, nil otherwise.
-	simple *simple
+	regex *pattern
 	// texts are pieces that the path must have behind the key for regex to match.
 	texts   []string
 	program *expression.Program
@@ -135,12 +134,7 @@ func (e *entry) holds(q *Request, rest string) bool {
 		case s.program != nil:
 			return s.program.Match(&q.Request)
 		case s.regex != nil:
-			if s.simple != nil {
-				if ok, sure := s.simple.match(q.Path, nil); sure {
-					return ok
-				}
-			}
-			return q.MatchRegex(s.regex, q.Path)
+			return s.regex.match(q)
 		}
 	}
 	return true
@@ -153,7 +147,7 @@ func (e *entry) filed() form {
 	}
 	switch c := e.route.conditions; {
 	case c == nil:
-	case c.filing() != nil:
+	case slices.ContainsFunc(c.headers[:min(len(c.headers), 1<<8)], func(h headerCondition) bool { return h.fileable() }):
 		return formHeader
 	case len(c.snis) > 0 && c.plainSNIs:
 		return formSNI

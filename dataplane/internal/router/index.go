@@ -138,7 +138,7 @@ func (x *index) add(e *entry, ed *editor) {
 		}
 		x.filter.add(string(e.text[:]))
 	case formHeader:
-		c := e.route.conditions.filing()
+		c := x.leastFiled(e)
 		h := x.header(c.name)
 		h.size++
 		for _, v := range c.values {
@@ -166,7 +166,7 @@ func (x *index) remove(e *entry, ed *editor) {
 	case formText:
 		x.texts = take(x.texts, string(e.text[:]), e, ed)
 	case formHeader:
-		c := e.route.conditions.filing()
+		c := &e.route.conditions.headers[e.header]
 		h := x.header(c.name)
 		h.size--
 		for _, v := range c.values {
@@ -215,6 +215,29 @@ func (x *index) entries() []*entry {
 		collect(x.rest)
 	}
 	return out
+}
+
+// leastFiled chooses the header by whose values the fewest others are filed.
+func (x *index) leastFiled(e *entry) *headerCondition {
+	headers, least := e.route.conditions.headers, -1
+	for i := range headers[:min(len(headers), 1<<8)] {
+		if !headers[i].fileable() {
+			continue
+		}
+		n := 0
+		for _, other := range x.headers {
+			if other.name == headers[i].name {
+				for _, v := range headers[i].values {
+					l, _ := other.values.Get(v)
+					n += 1 + l.len()
+				}
+			}
+		}
+		if least < 0 || n < least {
+			least, e.header = n, uint8(i)
+		}
+	}
+	return &headers[e.header]
 }
 
 func (x *index) header(name expression.HeaderName) *headerIndex {

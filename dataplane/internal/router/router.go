@@ -161,7 +161,7 @@ func (e *entry) fill(q *Request, m *Match) {
 		}
 	case s.regex != nil:
 		m.Prefix = ""
-		found := s.find(q.Path, m)
+		found := s.regex.find(q.Path, m)
 		if found == nil {
 			return // it ran out of time when asked again
 		}
@@ -173,23 +173,8 @@ func (e *entry) fill(q *Request, m *Match) {
 			}
 			m.Values = append(m.Values, value)
 		}
-		m.Names = append(m.Names, s.regex.Names()...)
+		m.Names = append(m.Names, s.regex.names...)
 	default:
 		m.Shown = s.shown
 	}
-}
-
-// find returns the offsets of a regular expression's match and groups, as
-// regexp.FindStringSubmatchIndex does, if it can in the memory of m.
-func (s *special) find(path string, m *Match) []int {
-	if s.simple != nil {
-		m.offsets = m.offsets[:0]
-		for range 2 * (s.simple.groups + 1) {
-			m.offsets = append(m.offsets, -1)
-		}
-		if ok, sure := s.simple.match(path, m.offsets); sure && ok {
-			return m.offsets
-		}
-	}
-	return s.regex.Find(path)
 }

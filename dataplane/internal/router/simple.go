@@ -11,8 +11,7 @@ import (
 // path finds without an engine and without allocation. Paths with bytes beyond ASCII are
 // left to the engine.
 type simple struct {
-	steps  []simpleStep
-	groups int // of the pattern, the whole match besides
+	steps []simpleStep
 }
 
 type stepKind uint8
@@ -43,7 +42,7 @@ func newSimple(pattern string) *simple {
 	if err != nil || re.Op != syntax.OpConcat || re.Sub[0].Op != syntax.OpBeginText {
 		return nil
 	}
-	s := &simple{groups: re.MaxCap()}
+	s := &simple{}
 	for _, sub := range re.Sub[1:] {
 		if !s.add(sub) {
 			return nil
