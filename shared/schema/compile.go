@@ -29,6 +29,8 @@ type record struct {
 	// complete tells that it is valid as it is.
 	defaults Object
 	complete bool
+	// answer completes canonical JSON.
+	answer templates
 }
 
 // field is a compiled Field.

@@ -159,8 +159,17 @@ func (a answer) tag(body []byte) string {
 	return ""
 }
 
-// encode makes JSON: canonical for objects, encoding/json's for anything else.
+// encoded are the elements of a list as JSON, with commas in between.
+type encoded []byte
+
+// encode makes JSON: canonical for objects, encoding/json's for anything else. The data of
+// a page may be encoded already.
 func encode(v any) ([]byte, error) {
+	if o, ok := v.(schema.Object); ok {
+		if data, ok := o["data"].(encoded); ok {
+			return encodePage(o, data)
+		}
+	}
 	if b, err := schema.EncodeJSON(v); err == nil {
 		return b, nil
 	}
@@ -171,6 +180,23 @@ func encode(v any) ([]byte, error) {
 		return nil, fmt.Errorf("encode answer: %w", err)
 	}
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
+
+// encodePage encodes a page around its data, whose name comes first of all.
+func encodePage(o schema.Object, data encoded) ([]byte, error) {
+	rest := make(schema.Object, len(o))
+	for name, v := range o {
+		if name != "data" {
+			rest[name] = v
+		}
+	}
+	end, err := schema.EncodeJSON(rest)
+	if err != nil {
+		return nil, fmt.Errorf("encode page: %w", err)
+	}
+	out := make([]byte, 0, len(data)+len(end)+len(`{"data":[],`))
+	out = append(append(out, `{"data":[`...), data...)
+	return append(append(out, "],"...), end[1:]...), nil
 }
 
 // refusal is an error that is an answer already.

@@ -32,7 +32,7 @@ func (k kind) list(c *call) (answer, error) {
 		}
 		return findOne(c, k.def, field, query.Get(field))
 	}
-	o := catalog.ListOptions{Scope: scope, NameContains: query.Get(nameContains)}
+	o := catalog.ListOptions{Scope: scope, NameContains: query.Get(nameContains), JSON: true}
 	if o.Size, o.Offset, err = paging(query); err != nil {
 		return answer{}, err
 	}
@@ -148,11 +148,16 @@ func invalidTags(why string) error {
 // pageBody is the body of a page; next leads to the one after it. Below a parent Kong
 // leaves the size out of it.
 func pageBody(c *call, p catalog.Page, query url.Values, top bool) schema.Object {
-	list := make([]any, len(p.Entities))
-	for i, o := range p.Entities {
-		list[i] = o
+	out := schema.Object{"next": nil}
+	if p.JSON != nil {
+		out["data"] = encoded(p.JSON)
+	} else {
+		list := make([]any, len(p.Entities))
+		for i, o := range p.Entities {
+			list[i] = o
+		}
+		out["data"] = list
 	}
-	out := schema.Object{"data": list, "next": nil}
 	if p.Next != "" {
 		next := []string{"offset=" + url.QueryEscape(p.Next)}
 		for _, name := range []string{"tags", "size", nameContains} {

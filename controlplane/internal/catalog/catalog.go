@@ -44,6 +44,9 @@ type Page struct {
 	Entities []schema.Object
 	// Next is the opaque offset of the next page, "" for the last.
 	Next string
+	// JSON holds the entities in its place when the list was asked for so: what Entities
+	// would be encoded as, with commas in between. nil when there is none.
+	JSON []byte
 }
 
 // ListOptions select and page.
@@ -56,6 +59,8 @@ type ListOptions struct {
 	AnyTag bool
 	// NameContains is a part of the name, in any case of letters; "" allows every name.
 	NameContains string
+	// JSON asks for entities as JSON, which is given where it is cheaper.
+	JSON bool
 	// Newest lists a scope in the order of age, the youngest first, instead of ids.
 	Newest bool
 }

@@ -289,6 +289,13 @@ func (a *author) consistent() {
 		return slices.ContainsFunc(page.Entities, func(e schema.Object) bool { return e["id"] == id })
 	}
 	for _, def := range w.writable() {
+		page, err := w.List(ctx, def, catalog.ListOptions{Size: catalog.MaxPageSize, JSON: true})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if want, err := schema.EncodeJSON(all[def.Kind()]); page.JSON != nil && !def.Schema.TTL && (err != nil || string(want) != "["+string(page.JSON)+"]") {
+			w.t.Errorf("%s listed as JSON: %s, want %s", def.Kind(), page.JSON, want)
+		}
 		for _, o := range all[def.Kind()] {
 			if name, _ := o[def.Schema.EndpointKey].(string); name != "" && def.Kind() != "targets" && def.Schema.EndpointKey != "" {
 				got, err := w.Get(ctx, def, catalog.Key{Value: name}, catalog.Scope{})

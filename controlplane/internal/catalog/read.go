@@ -244,6 +244,13 @@ func (c *Catalog) List(_ context.Context, def *entity.Def, o ListOptions) (page 
 		}
 		after = parts[0]
 	}
+	if o.JSON && k.name != kindCertificates && k.schema.Answers() {
+		err = c.o.Store.View(func(tx store.Tx) error {
+			page, err = c.listJSON(tx, k, &o, size, after)
+			return err
+		})
+		return page, err
+	}
 	err = c.o.Store.View(func(tx store.Tx) error {
 		page.Entities = make([]schema.Object, 0, min(size, DefaultPageSize))
 		for {
