@@ -85,10 +85,17 @@ func (f *field) template() (out templateField, ok bool) {
 // JSON, without decoding it. It is false, and dst as it was, for schemas whose answers must
 // be computed, and for JSON that is not canonical.
 func (s *Schema) AppendAnswer(dst, stored []byte) ([]byte, bool) {
-	if s.TTL || s.SubschemaKey != "" {
+	if s.TTL {
 		return dst, false
 	}
-	t := s.load().plain.template()
+	r := s.load().plain
+	if s.SubschemaKey != "" {
+		var err error
+		if r, _, err = s.pick(Peek(stored, s.SubschemaKey), Select, nil); err != nil {
+			return dst, false
+		}
+	}
+	t := r.template()
 	if t == nil {
 		return dst, false
 	}
@@ -101,7 +108,7 @@ func (s *Schema) AppendAnswer(dst, stored []byte) ([]byte, bool) {
 
 // Answers tells whether AppendAnswer can work for the schema.
 func (s *Schema) Answers() bool {
-	return !s.TTL && s.SubschemaKey == "" && s.load().plain.template() != nil
+	return !s.TTL && (s.SubschemaKey != "" || s.load().plain.template() != nil)
 }
 
 // append completes the object at the beginning of in, and returns what follows it.
