@@ -70,6 +70,10 @@ func (d *DataPlane) openServer(prefix string) error {
 	if err != nil {
 		return err
 	}
+	auth, authorities, err := clientAuth(d.s)
+	if err != nil {
+		return err
+	}
 	var proxies []netip.Prefix
 	if strings.EqualFold(d.s.String("real_ip_header"), "proxy_protocol") {
 		if proxies, err = networks(d.s.List("trusted_ips")); err != nil {
@@ -79,8 +83,8 @@ func (d *DataPlane) openServer(prefix string) error {
 	d.server, err = server.New(server.Options{
 		Listeners: d.s.Listeners("proxy_listen"), Handler: d.proxy, Certificates: pairs,
 		Certificate:    func(hello *tls.ClientHelloInfo) *tls.Certificate { return d.plans.Current().Certificate(hello) },
-		ProxiesTrusted: proxies,
-		MinTLS:         lowest, MaxTLS: highest, MaxRequests: orNegative(d.s.Int("nginx_http_keepalive_requests")),
+		ProxiesTrusted: proxies, ClientAuth: auth, ClientCAs: authorities,
+		MinTLS: lowest, MaxTLS: highest, MaxRequests: orNegative(d.s.Int("nginx_http_keepalive_requests")),
 		Logger: d.log.Named("server"),
 	})
 	if err != nil {

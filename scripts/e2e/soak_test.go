@@ -245,7 +245,8 @@ func TestSoak(t *testing.T) {
 		if after.descriptors > before.descriptors+40 {
 			return fmt.Errorf("%d descriptors became %d", before.descriptors, after.descriptors)
 		}
-		if after.resident > before.resident+before.resident/2+64<<20 {
+		// The heap breathes, the more so where the machine is busy; a leak grows for ever.
+		if after.resident > before.resident+before.resident/2+256<<20 {
 			return fmt.Errorf("%d MiB became %d MiB", before.resident>>20, after.resident>>20)
 		}
 		return nil

@@ -1,6 +1,7 @@
 package pdk
 
 import (
+	"crypto/x509"
 	"net/netip"
 	"time"
 
@@ -169,6 +170,10 @@ type Request struct {
 	SNI string
 	// TLSVersion and TLSCipher are crypto/tls's numbers, 0 without TLS.
 	TLSVersion, TLSCipher uint16
+	// ClientChain is the certificate of the client and those it sent with it, nil for none;
+	// ClientVerified is true when a trusted authority has signed it.
+	ClientChain    []*x509.Certificate
+	ClientVerified bool
 
 	// Header without Host.
 	Header Header

@@ -90,6 +90,8 @@ var keys = []Key{
 	{Name: "ssl_cert", Kind: PEMs, Planes: DataPlane, Description: "Certificates where no SNI matches; made in the prefix when unset."},
 	{Name: "ssl_cert_key", Kind: PEMs, Planes: DataPlane, Secret: true, Description: "Keys of ssl_cert, in the same order."},
 	{Name: "ssl_protocols", Kind: String, Default: "TLSv1.2 TLSv1.3", Planes: DataPlane, Description: "Versions of TLS for clients, separated by spaces."},
+	{Name: "nginx_proxy_ssl_verify_client", Kind: String, Default: "off", Planes: DataPlane, OneOf: []string{"off", "optional_no_ca", "optional", "on"}, Description: "Whether clients are asked for a certificate: not, without judging it, with judging it when they have one, or always."},
+	{Name: "nginx_proxy_ssl_client_certificate", Kind: PEM, Planes: DataPlane, Description: "Authorities of clients' certificates, for nginx_proxy_ssl_verify_client."},
 	{Name: "trusted_ips", Kind: Networks, Planes: DataPlane, Description: "Peers whose X-Forwarded-* headers are believed."},
 	{Name: "real_ip_header", Kind: String, Default: "X-Real-IP", Planes: DataPlane, Description: "Header, or proxy_protocol, that a trusted peer names the client in."},
 	{Name: "real_ip_recursive", Kind: Bool, Default: "off", Planes: DataPlane, Description: "Take the last address in real_ip_header that is not trusted."},

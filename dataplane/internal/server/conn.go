@@ -44,7 +44,7 @@ func (s *Server) serve(l *listener, nc net.Conn) {
 	}
 	_ = nc.SetDeadline(time.Time{})
 	if h2 {
-		s.http2.Serve(conn, http2.Info{Peer: i.Peer, Local: i.Local, Client: i.Client, TLS: i.TLS, SNI: i.SNI, Version: i.Version, Cipher: i.Cipher})
+		s.http2.Serve(conn, http2.Info{Peer: i.Peer, Local: i.Local, Client: i.Client, TLS: i.TLS, SNI: i.SNI, Version: i.Version, Cipher: i.Cipher, ClientChain: i.ClientChain, ClientVerified: i.ClientVerified})
 		return
 	}
 	s.http1.Serve(conn, i)
@@ -117,6 +117,7 @@ func (s *Server) secure(l *listener, nc net.Conn, read []byte, i http1.Info) (co
 	state := tc.ConnectionState()
 	i.TLS, i.SNI = true, state.ServerName
 	i.Version, i.Cipher = state.Version, state.CipherSuite
+	i.ClientChain, i.ClientVerified = state.PeerCertificates, len(state.VerifiedChains) > 0
 	return tc, i, state.NegotiatedProtocol == "h2", nil
 }
 

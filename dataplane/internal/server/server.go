@@ -6,6 +6,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -37,6 +38,10 @@ type Options struct {
 	Certificates []tls.Certificate
 	// Certificate finds one by server name, nil for none; may itself be nil.
 	Certificate func(hello *tls.ClientHelloInfo) *tls.Certificate
+	// ClientAuth says whether clients are asked for certificates, and ClientCAs who has to
+	// have signed them.
+	ClientAuth tls.ClientAuthType
+	ClientCAs  *x509.CertPool
 	// MinTLS and MaxTLS are versions; 0 means TLS 1.2 and the newest.
 	MinTLS, MaxTLS uint16
 	// ProxiesTrusted are peers whose PROXY header names the client, which is what

@@ -11,6 +11,7 @@ var errNoCertificate = errors.New("no certificate for the name")
 // once, because they hold the keys of session tickets.
 func (s *Server) configs() map[bool]*tls.Config {
 	base := &tls.Config{MinVersion: s.o.MinTLS, MaxVersion: s.o.MaxTLS, NextProtos: []string{"http/1.1"}, GetCertificate: s.certificate}
+	base.ClientAuth, base.ClientCAs = s.o.ClientAuth, s.o.ClientCAs
 	if base.MinVersion == 0 {
 		base.MinVersion = tls.VersionTLS12
 	}

@@ -2,6 +2,7 @@ package kit
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"runtime"
 
 	"github.com/google/uuid"
@@ -100,8 +101,18 @@ func clientMethods() map[string]method {
 
 func tlsMethods() map[string]method {
 	return map[string]method{
-		"get_full_client_certificate_chain": func(c call) int { return c.giveNil() },
-		"disable_session_reuse":             func(c call) int { return c.giveBool(true) },
+		"get_full_client_certificate_chain": func(c call) int {
+			chain := c.s.x.Request.ClientChain
+			if len(chain) == 0 {
+				return c.giveNil()
+			}
+			var b []byte
+			for _, certificate := range chain {
+				b = append(b, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})...)
+			}
+			return c.give(string(b))
+		},
+		"disable_session_reuse": func(c call) int { return c.giveBool(true) },
 	}
 }
 

@@ -158,7 +158,9 @@ func appendRequest(b []byte, x *pdk.Exchange) []byte {
 		b = append(b, tlsVersion(q.TLSVersion)...)
 		b = append(b, `","cipher":"`...)
 		b = append(b, tlsCipher(q.TLSCipher)...)
-		b = append(b, `","client_verify":"NONE"}`...)
+		b = append(b, `","client_verify":"`...)
+		b = append(b, clientVerify(q)...)
+		b = append(b, `"}`...)
 	}
 	return b
 }
@@ -231,4 +233,15 @@ func appendTries(b []byte, tries []pdk.Try) []byte {
 		b = append(b, '}')
 	}
 	return append(b, ']')
+}
+
+// clientVerify is what nginx says of the client's certificate.
+func clientVerify(q *pdk.Request) string {
+	switch {
+	case len(q.ClientChain) == 0:
+		return "NONE"
+	case q.ClientVerified:
+		return "SUCCESS"
+	}
+	return "FAILED:unable to verify the first certificate"
 }

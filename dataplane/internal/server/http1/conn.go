@@ -361,6 +361,7 @@ func (c *conn) addresses() {
 	}
 	q.SNI, q.Peer, q.Local, q.Client = c.info.SNI, c.info.Peer, c.info.Local, c.info.Client
 	q.TLSVersion, q.TLSCipher = c.info.Version, c.info.Cipher
+	q.ClientChain, q.ClientVerified = c.info.ClientChain, c.info.ClientVerified
 }
 
 // exchange has the request answered and makes the connection ready for the next one.

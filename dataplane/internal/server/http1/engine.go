@@ -11,6 +11,7 @@ package http1
 
 import (
 	"context"
+	"crypto/x509"
 	"net"
 	"net/netip"
 	"sync"
@@ -68,6 +69,10 @@ type Info struct {
 	TLS             bool
 	SNI             string
 	Version, Cipher uint16
+	// ClientChain is what the client showed of itself, ClientVerified whether it is signed
+	// by somebody trusted.
+	ClientChain    []*x509.Certificate
+	ClientVerified bool
 	// First are bytes that were read from the connection already.
 	First []byte
 	// Refuse is the status of an answer to a connection that is not served, else 0.

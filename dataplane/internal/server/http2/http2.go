@@ -4,6 +4,7 @@ package http2
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
@@ -63,6 +64,10 @@ type Info struct {
 	TLS             bool
 	SNI             string
 	Version, Cipher uint16
+	// ClientChain is what the client showed of itself, ClientVerified whether it is signed
+	// by somebody trusted.
+	ClientChain    []*x509.Certificate
+	ClientVerified bool
 }
 
 // Connections are figures of the connections that there are.

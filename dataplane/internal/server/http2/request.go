@@ -22,6 +22,7 @@ func (e *Engine) fill(x *pdk.Exchange, s *h2.Stream, info *Info, r *responder) (
 	q.Proto, q.Scheme = 20, "http"
 	q.Peer, q.Local, q.Client, q.SNI = info.Peer, info.Local, info.Client, info.SNI
 	q.TLSVersion, q.TLSCipher = info.Version, info.Cipher
+	q.ClientChain, q.ClientVerified = info.ClientChain, info.ClientVerified
 	if info.TLS {
 		q.Scheme = "https"
 	}
