@@ -159,6 +159,7 @@ var other = map[string]string{
 	"POST /schemas/{db_entity_name}/validate": "Check an entity without storing it", "POST /schemas/plugins/validate": "Check a plugin without storing it",
 	"POST /schemas/vaults/validate": "Check a vault without storing it", "GET /tags": "List what is tagged", "GET /tags/{tags}": "List what has a tag",
 	"GET /clustering/data-planes": "List data planes", "GET /clustering/status": "List data planes by id",
+	"GET /routes/explain": "Explain what would become of a request", "POST /routes/explain": "Explain what would become of a request",
 	"GET /upstreams/{upstreams}/health": "Read how data planes see the targets of an upstream",
 	"GET /debug/node/log-level":         "Read what is logged", "PUT /debug/node/log-level/{log_level}": "Change what is logged for a while",
 }
@@ -175,6 +176,9 @@ func (a *API) describeOther(o schema.Object, method, pattern string) {
 	o["responses"] = schema.Object{"2XX": anything, "default": ref("responses/Error")}
 	if !bodyless[method] {
 		o["requestBody"] = bodyOf(schema.Object{})
+	}
+	if pattern == "/routes/"+CommandExplain && method == http.MethodGet {
+		o["parameters"] = explainParameters()
 	}
 	if pattern == "/config" && method == http.MethodPost {
 		content, _ := o["requestBody"].(schema.Object)["content"].(schema.Object)

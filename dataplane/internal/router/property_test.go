@@ -180,7 +180,7 @@ func TestAgreesWithNaive(t *testing.T) {
 		t.Run(string(flavor), func(t *testing.T) {
 			d := dice{rand.New(rand.NewPCG(seed, uint64(i)))} //nolint:gosec // cases, not secrets
 			cases, matched := 0, 0
-			for round := range rounds(t, 100) {
+			for round := range rounds(t, 60) {
 				n := d.routes(flavor, 1+d.IntN(80))
 				table := update(t, router.New(flavor), n.routes)
 				if table.Len() != len(n.routes) {
@@ -250,7 +250,7 @@ func updatesEqualRebuild(t *testing.T, flavor entity.Flavor, stream uint64) {
 	naiveOf := func(routes []*entity.Route) *naive {
 		return &naive{flavor: flavor, routes: routes, questions: maps.Clone(questions)}
 	}
-	for round := range rounds(t, 80) {
+	for round := range rounds(t, 50) {
 		before, old := table, naiveOf(list(now))
 		var put []*entity.Route
 		var removed []string
