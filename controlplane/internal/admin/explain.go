@@ -186,10 +186,15 @@ func (q *ExplainArguments) fromQuery(query url.Values) error {
 func explainParameters() []any {
 	var out []any
 	for _, p := range [][2]string{
-		{"path", "The path, with a query behind a question mark."}, {"method", "The method; GET when there is none."},
-		{"scheme", "http, which is the default, or https."}, {"host", "The Host header, with port."},
-		{"header", "A header as name:value; it may be given several times."}, {"sni", "The server name of a TLS client."},
-		{"source", "The address of the client."}, {"port", "The port of the listener."}, {"http", "1.0, 1.1 or 2."},
+		{"path", "The path, with a query behind a question mark."},
+		{"method", "The method; GET when there is none."},
+		{"scheme", "http, which is the default, or https."},
+		{"host", "The Host header, with port."},
+		{"header", "A header as name:value; it may be given several times."},
+		{"sni", "The server name of a TLS client."},
+		{"source", "The address of the client."},
+		{"port", "The port of the listener."},
+		{"http", "1.0, 1.1 or 2."},
 		{"consumer", "The id or username of the consumer that would be authenticated."},
 	} {
 		out = append(out, schema.Object{"name": p[0], "in": "query", "description": p[1], "schema": schema.Object{"type": "string"}})
