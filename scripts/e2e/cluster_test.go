@@ -15,6 +15,7 @@ import (
 type cluster struct {
 	*client // of the Admin API
 	t       testing.TB
+	dir     string // folder of the programs, "" for that of ours
 	control *program
 	prefix  string // of the control plane
 	stream  string // address where nodes connect
@@ -37,11 +38,17 @@ const soon = 20 * time.Second
 // newCluster starts a control plane and n data planes that have connected.
 func newCluster(t testing.TB, n int, settings ...string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, prefix: filepath.Join(t.TempDir(), "cp"), stream: process.FreeAddress()}
+	return newClusterOf(t, "", n, settings...)
+}
+
+// newClusterOf does the same with the programs in a folder.
+func newClusterOf(t testing.TB, dir string, n int, settings ...string) *cluster {
+	t.Helper()
+	c := &cluster{t: t, dir: dir, prefix: filepath.Join(t.TempDir(), "cp"), stream: process.FreeAddress()}
 	admin, status := process.FreeAddress(), process.FreeAddress()
 	c.client = &client{t: t, base: "http://" + admin}
 	c.status = "http://" + status
-	c.control = &program{t: t, name: "sluice-controlplane", args: append([]string{
+	c.control = &program{t: t, name: "sluice-controlplane", dir: dir, args: append([]string{
 		"--prefix", c.prefix, "--admin_listen", admin, "--cluster_listen", c.stream, "--status_listen", status,
 	}, settings...)}
 	c.control.start()
@@ -75,7 +82,7 @@ func (c *cluster) newNode(settings ...string) *node {
 		prefix: filepath.Join(c.t.TempDir(), "dp"+name), tls: secure,
 		status: &client{t: c.t, base: "http://" + status},
 	}
-	n.program = &program{t: c.t, name: "sluice-dataplane", args: append(append([]string{
+	n.program = &program{t: c.t, name: "sluice-dataplane", dir: c.dir, args: append(append([]string{
 		"--prefix", n.prefix, "--proxy_listen", proxy + ", " + secure + " ssl http2", "--status_listen", status,
 		"--cluster_control_plane", c.stream, "--cluster_dp_labels", "name:node" + name,
 	}, c.certificate()...), settings...)}

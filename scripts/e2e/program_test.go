@@ -61,6 +61,7 @@ func build(dir string) error {
 type program struct {
 	t    testing.TB
 	name string
+	dir  string // folder of the program, "" for that of ours
 	args []string
 	env  []string // added to process.Environ
 	proc *process.Process
@@ -68,7 +69,10 @@ type program struct {
 
 func (p *program) start() {
 	p.t.Helper()
-	dir, err := bin()
+	dir, err := p.dir, error(nil)
+	if dir == "" {
+		dir, err = bin()
+	}
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -1,0 +1,78 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestOwnPlugin builds the example of CONTRIBUTING.md as somebody outside of the tree does,
+// runs its tests and drives the programs.
+func TestOwnPlugin(t *testing.T) {
+	example, err := filepath.Abs(filepath.Join("testdata", "ownplugin"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, work := t.TempDir(), ownWorkspace(t, example)
+	for _, args := range [][]string{
+		{"vet", "./..."},
+		{"test", "-count=1", "./..."},
+		{"build", "-o", filepath.Join(dir, "sluice-controlplane"), "./cmd/controlplane"},
+		{"build", "-o", filepath.Join(dir, "sluice-dataplane"), "./cmd/dataplane"},
+	} {
+		command := exec.Command("go", args...)
+		command.Dir = example
+		command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK="+work)
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	c := newClusterOf(t, dir, 1)
+	n := c.nodes[0]
+	up := newEcho(t, "up")
+	c.serve("greeted", up.URL, "/greeted")
+	if r := c.try("POST", "/plugins", form("name", "hello", "config.greeting", "Go away")); r.status != 400 || !strings.Contains(string(r.body), "must be polite") {
+		t.Errorf("an impolite config: %d %s", r.status, r.body)
+	}
+	c.must("POST", "/plugins", form("name", "hello", "config.greeting", "Welcome"), 201)
+	n.applied("/greeted", "X-Hello", "Welcome, stranger!")
+	if fields := c.must("GET", "/schemas/plugins/hello", nil, 200).list("fields"); len(fields) != 2 {
+		t.Errorf("the schema has the fields %v", fields)
+	}
+	if r := n.status.get("/metrics"); !strings.Contains(string(r.body), "hello_greetings_total ") {
+		t.Errorf("the node has no metrics of hello:\n%s", r.body)
+	}
+}
+
+// ownWorkspace writes a go.work of the example and the modules that it needs.
+func ownWorkspace(t *testing.T, example string) string {
+	t.Helper()
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := os.ReadFile(filepath.Join(root, "go.work"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, _, _ := strings.Cut(string(theirs), "\n")
+	lines := []string{version, "use " + example}
+	for _, module := range []string{"proto", "shared", "controlplane", "dataplane"} {
+		lines = append(lines, "use "+filepath.Join(root, module))
+	}
+	dir := t.TempDir()
+	work := filepath.Join(dir, "go.work")
+	if err := os.WriteFile(work, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sums, err := os.ReadFile(filepath.Join(root, "go.work.sum"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(work+".sum", sums, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return work
+}

@@ -1,0 +1,4 @@
+// An own plugin and the programs that have it: see "An own plugin" in CONTRIBUTING.md.
+module example.com/ownplugin
+
+go 1.26.0
