@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/botdetection"
 	"github.com/sluice-gateway/sluice/shared/plugins/correlationid"
 	"github.com/sluice-gateway/sluice/shared/plugins/cors"
+	"github.com/sluice-gateway/sluice/shared/plugins/datadog"
 	"github.com/sluice-gateway/sluice/shared/plugins/filelog"
 	"github.com/sluice-gateway/sluice/shared/plugins/function"
 	"github.com/sluice-gateway/sluice/shared/plugins/hmacauth"
@@ -23,6 +24,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/iprestriction"
 	"github.com/sluice-gateway/sluice/shared/plugins/jwt"
 	"github.com/sluice-gateway/sluice/shared/plugins/keyauth"
+	"github.com/sluice-gateway/sluice/shared/plugins/loggly"
 	"github.com/sluice-gateway/sluice/shared/plugins/oauth2"
 	"github.com/sluice-gateway/sluice/shared/plugins/opentelemetry"
 	"github.com/sluice-gateway/sluice/shared/plugins/prometheus"
@@ -36,6 +38,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins/responsetransformer"
 	"github.com/sluice-gateway/sluice/shared/plugins/retry"
 	"github.com/sluice-gateway/sluice/shared/plugins/session"
+	"github.com/sluice-gateway/sluice/shared/plugins/statsd"
 	"github.com/sluice-gateway/sluice/shared/plugins/syslog"
 	"github.com/sluice-gateway/sluice/shared/plugins/tcplog"
 	"github.com/sluice-gateway/sluice/shared/plugins/udplog"
@@ -48,12 +51,14 @@ var All = []*pdk.Plugin{
 	botdetection.Plugin,
 	correlationid.Plugin,
 	cors.Plugin,
+	datadog.Plugin,
 	filelog.Plugin,
 	hmacauth.Plugin,
 	httplog.Plugin,
 	iprestriction.Plugin,
 	jwt.Plugin,
 	keyauth.Plugin,
+	loggly.Plugin,
 	oauth2.Plugin,
 	opentelemetry.Plugin,
 	prometheus.Plugin,
@@ -67,6 +72,7 @@ var All = []*pdk.Plugin{
 	responsetransformer.Plugin,
 	retry.Plugin,
 	session.Plugin,
+	statsd.Plugin,
 	syslog.Plugin,
 	tcplog.Plugin,
 	udplog.Plugin,

@@ -1,0 +1,4 @@
+package datadog
+
+// Config is the config of the plugin.
+type Config = config

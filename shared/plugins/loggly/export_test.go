@@ -1,0 +1,4 @@
+package loggly
+
+// Config is the config of the plugin.
+type Config = config
