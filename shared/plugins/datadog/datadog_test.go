@@ -37,10 +37,12 @@ func TestLines(t *testing.T) {
 			"kong.request.size:100|ms|#name:my_service,status:201,consumer:b-1,app:kong", "kong.response.size:2000|ms|#name:my_service,status:201,consumer:b-1,app:kong",
 			"kong.upstream_latency:10|ms|#name:my_service,status:201,consumer:b-1,app:kong", "kong.kong_latency:3|ms|#name:my_service,status:201,consumer:b-1,app:kong",
 		}},
-		{`,"prefix":"p","service_name_tag":"s","status_tag":"st","consumer_tag":"c","metrics":[
+		{
+			`,"prefix":"p","service_name_tag":"s","status_tag":"st","consumer_tag":"c","metrics":[
 			{"name":"request_count","stat_type":"gauge","sample_rate":0.5,"consumer_identifier":"consumer_id"},{"name":"upstream_latency","stat_type":"set"},
 			{"name":"latency","stat_type":"distribution","tags":["a:b","c:d"]}]`, pdk.SourceExit,
-			[]string{"p.request.count:1|g|@0.5|#s:my_service,st:201,c:c_1", "p.latency:20|d|#s:my_service,st:201,a:b,c:d"}},
+			[]string{"p.request.count:1|g|@0.5|#s:my_service,st:201,c:c_1", "p.latency:20|d|#s:my_service,st:201,a:b,c:d"},
+		},
 	} {
 		p := pdktest.Build(t, pdktest.Options{
 			Plugin: datadog.Plugin, Service: &entity.Service{Name: "my.service"},
