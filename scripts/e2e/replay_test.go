@@ -25,7 +25,7 @@ import (
 // They only rise.
 var proxyFloors = map[string]int{
 	"balancer": 24, "errors": 36, "headers": 26, "https_redirect": 9, "key-auth": 18, "paths": 108, "proxy-cache": 36,
-	"rate-limiting": 12, "request-termination": 7, "routing": 58,
+	"rate-limiting": 17, "request-termination": 7, "routing": 58,
 }
 
 // proxyDiffer lists exchanges that are answered otherwise on purpose.
