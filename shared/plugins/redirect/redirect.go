@@ -55,6 +55,8 @@ func build(_ pdk.Env, c config) (pdk.Phases, error) {
 	return pdk.Phases{Access: p.access}, nil
 }
 
+var body = []byte("redirecting")
+
 func (p *plugin) access(x *pdk.Exchange) error {
 	location := p.location
 	if p.origin != "" {
@@ -65,5 +67,8 @@ func (p *plugin) access(x *pdk.Exchange) error {
 		}
 	}
 	x.Response.Header.Set("Location", location)
-	return x.Exit(p.status, "redirecting")
+	if x.IsGRPC() {
+		return x.Exit(p.status, "redirecting")
+	}
+	return x.ExitBody(p.status, "", body)
 }

@@ -24,7 +24,7 @@ func TestPlugin(t *testing.T) {
 	} {
 		p := pdktest.Build(t, pdktest.Options{Plugin: redirect.Plugin, Config: test.config})
 		r := p.Do(pdktest.Request{Path: test.path})
-		if r.Status != test.status || r.Get("Location") != test.location || r.Body != `{"message":"redirecting"}` {
+		if r.Status != test.status || r.Get("Location") != test.location || r.Body != "redirecting" || r.Get("Content-Type") != "" {
 			t.Errorf("%s: got %d, Location %q, %s", test.config, r.Status, r.Get("Location"), r.Body)
 		}
 	}
