@@ -38,25 +38,61 @@ type Change struct {
 // the same one, one succeeds. Each change is made in the workspace of the entity, or else
 // of what it refers to: who asks need not know it.
 func (c *Catalog) Apply(ctx context.Context, changes []Change) (store.Position, error) {
-	kinds := make([]*kind, len(changes))
-	for i := range changes {
-		var err error
-		if kinds[i], err = c.kind(changes[i].Def); err != nil {
-			return store.Position{}, err
+	at, refused := c.ApplyEach(ctx, [][]Change{changes})
+	return at, refused[0]
+}
+
+// ApplyEach does for several lists of changes what Apply does for one, in one transaction:
+// a list that is refused leaves no trace, and the others are made without it. There is
+// an error, or nil, for each.
+func (c *Catalog) ApplyEach(ctx context.Context, lists [][]Change) (at store.Position, refused []error) {
+	refused = make([]error, len(lists))
+	for left := len(lists); left > 0; left-- {
+		bad := -1
+		at, err := c.o.Store.Update(ctx, store.Info{Summary: "changes of nodes"}, func(tx store.WriteTx) error {
+			for i := range lists {
+				if refused[i] != nil {
+					continue
+				}
+				if err := c.applyList(tx, lists[i]); err != nil {
+					bad = i
+					return err
+				}
+			}
+			return nil
+		})
+		switch {
+		case bad >= 0:
+			refused[bad] = err
+		case err != nil: // the store failed, for all of them
+			for i := range refused {
+				if refused[i] == nil {
+					refused[i] = err
+				}
+			}
+			return at, refused
+		default:
+			return at, refused
 		}
 	}
-	return c.o.Store.Update(ctx, store.Info{Summary: "changes of a node"}, func(tx store.WriteTx) error {
-		for i := range changes {
-			space, err := c.spaceOfChange(tx, kinds[i], &changes[i])
-			if err != nil {
-				return err
-			}
-			if err := c.in(space).applyOne(tx, kinds[i], &changes[i]); err != nil {
-				return err
-			}
+	return at, refused
+}
+
+func (c *Catalog) applyList(tx store.WriteTx, changes []Change) error {
+	for i := range changes {
+		k, err := c.kind(changes[i].Def)
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+		space, err := c.spaceOfChange(tx, k, &changes[i])
+		if err != nil {
+			return err
+		}
+		if err := c.in(space).applyOne(tx, k, &changes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *Catalog) applyOne(tx store.WriteTx, k *kind, change *Change) error {

@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"testing"
@@ -61,6 +62,38 @@ func TestApply(t *testing.T) {
 	}
 	if _, err := w.Apply(t.Context(), []catalog.Change{remove}); !errors.Is(err, catalog.ErrNotFound) {
 		t.Errorf("deleting twice: %v", err)
+	}
+}
+
+// Several lists are one revision; those that are refused leave no trace.
+func TestApplyEach(t *testing.T) {
+	w := newWorld(t)
+	bob := w.insert("consumers", schema.Object{"username": "bob"})
+	app := w.insert("oauth2_credentials", schema.Object{"name": "app", "consumer": ref(bob)})
+	token := func(access string) catalog.Change {
+		return catalog.Change{Op: catalog.InsertChange, Def: w.def("oauth2_tokens"), In: schema.Object{"access_token": access, "expires_in": 10, "credential": ref(app)}}
+	}
+	gone := catalog.Change{Op: catalog.DeleteChange, Def: w.def("oauth2_tokens"), ID: "22222222-2222-4222-8222-222222222222"}
+	before := w.revision()
+	at, refused := w.ApplyEach(t.Context(), [][]catalog.Change{{token("a")}, {token("x"), gone}, {token("b")}, {token("a")}, {token("c"), token("d")}})
+	if at.Revision != before+1 || w.count("oauth2_tokens") != 4 {
+		t.Errorf("revision %d after %d, %d tokens", at.Revision, before, w.count("oauth2_tokens"))
+	}
+	for i, bad := range []bool{false, true, false, true, false} {
+		if (refused[i] != nil) != bad {
+			t.Errorf("list %d: %v", i, refused[i])
+		}
+	}
+	if !errors.Is(refused[1], catalog.ErrNotFound) {
+		t.Errorf("list 1: %v", refused[1])
+	}
+	if _, refused := w.ApplyEach(t.Context(), [][]catalog.Change{{gone}}); refused[0] == nil || w.revision() != before+1 {
+		t.Errorf("nothing but a refusal: %v, revision %d", refused, w.revision())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, refused := w.ApplyEach(ctx, [][]catalog.Change{{token("e")}, {token("f")}}); refused[0] == nil || refused[1] == nil {
+		t.Errorf("after the end: %v", refused)
 	}
 }
 

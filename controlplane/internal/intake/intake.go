@@ -57,6 +57,8 @@ type Desk struct {
 	o   Options
 	log hclog.Logger
 	all hub.Spec
+	// batch writes.
+	batch batcher
 	// late is when nodes were last too late for a write, in nanoseconds since 1970.
 	late atomic.Int64
 }
@@ -70,12 +72,12 @@ func New(o Options) (*Desk, error) {
 		o.Logger = hclog.NewNullLogger()
 	}
 	all, err := hub.ParseSpec("all")
-	return &Desk{o: o, log: o.Logger, all: all}, err
+	return &Desk{o: o, log: o.Logger, all: all, batch: batcher{apply: o.Catalog.ApplyEach}}, err
 }
 
 // Write makes changes to entities of a plugin, all or none, and waits until the
 // connected nodes serve them, at most so long. Errors are those of catalog.Apply and of
-// this package.
+// this package. Writes at the same time share a transaction.
 func (d *Desk) Write(ctx context.Context, plugin string, writes []pdk.EntityWrite, wait time.Duration) (store.Position, error) {
 	if len(writes) == 0 || len(writes) > MaxWrites {
 		return store.Position{}, fmt.Errorf("%w: %d writes, 1 to %d can be done at once", ErrInvalid, len(writes), MaxWrites)
@@ -91,7 +93,7 @@ func (d *Desk) Write(ctx context.Context, plugin string, writes []pdk.EntityWrit
 			return store.Position{}, err
 		}
 	}
-	at, err := d.o.Catalog.Apply(ctx, changes)
+	at, err := d.batch.write(ctx, changes)
 	if err != nil || wait <= 0 {
 		return at, err
 	}
