@@ -32,6 +32,9 @@ type Def struct {
 	// Hints returns what the writer of an entity should know although nothing is wrong, or
 	// beyond what an error says; nil has none.
 	Hints func(o schema.Object) []string
+	// Many says that there may be very many that refer to the same entity, such as tokens:
+	// data planes do not look them up by what they refer to.
+	Many bool
 	// Hidden kinds stay at the control plane and are not streamed.
 	Hidden bool
 }

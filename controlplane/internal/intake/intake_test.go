@@ -152,7 +152,9 @@ func TestWriteWaitsForNodes(t *testing.T) {
 					t.Error(err)
 				}
 				cancel()
-				_ = <-ran
+				if err := <-ran; err != nil {
+					t.Error(err)
+				}
 				return
 			case <-time.NewTimer(100 * time.Millisecond).C:
 			}

@@ -44,7 +44,7 @@ func newShape(def *entity.Def) *shape {
 		}
 		c := column{f.Name, index}
 		switch kind := t.Field(index).Type; {
-		case f.Type == schema.Foreign && kind == reflect.TypeFor[*entity.Ref]():
+		case f.Type == schema.Foreign && kind == reflect.TypeFor[*entity.Ref]() && !def.Many:
 			s.refs = append(s.refs, c)
 		case kind.Kind() == reflect.String && (f.Unique || f.Indexed || slices.Contains(def.Indexes, f.Name) || f.Name == def.Schema.EndpointKey):
 			s.keys = append(s.keys, c)

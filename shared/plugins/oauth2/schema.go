@@ -142,7 +142,8 @@ type Code struct {
 
 // Codes is the kind "oauth2_authorization_codes", which has no place in the Admin API.
 var Codes = &entity.Def{
-	New: func() any { return new(Code) },
+	New:  func() any { return new(Code) },
+	Many: true,
 	Schema: &schema.Schema{
 		Name:          "oauth2_authorization_codes",
 		PrimaryKey:    []string{"id"},
@@ -184,7 +185,8 @@ type Token struct {
 
 // Tokens is the kind "oauth2_tokens".
 var Tokens = &entity.Def{
-	New: func() any { return new(Token) },
+	New:  func() any { return new(Token) },
+	Many: true,
 	Schema: &schema.Schema{
 		Name:          "oauth2_tokens",
 		PrimaryKey:    []string{"id"},
