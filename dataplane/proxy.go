@@ -58,6 +58,7 @@ func (d *DataPlane) openProxy(names *balancer.Balancer) error {
 		AllowDebug: d.s.Bool("allow_debug_header"), ErrorType: form, MaxBody: d.s.Size("nginx_http_client_max_body_size"),
 		AccessLog: d.access, Logger: d.log.Named("proxy"),
 	})
+	d.onClose(d.proxy.Close)
 	return nil
 }
 

@@ -70,6 +70,7 @@ func newGateway(t testing.TB, edit func(o *proxy.Options), more ...*pdk.Plugin) 
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
+		_ = g.proxy.Close()
 		_ = up.Close()
 		names.Close()
 		if err := host.Close(); err != nil {

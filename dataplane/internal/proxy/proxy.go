@@ -66,6 +66,7 @@ type Proxy struct {
 	via    string
 	ids    *requestIDs
 	walks  sync.Pool
+	legs   sync.WaitGroup
 	Counts Counters
 }
 

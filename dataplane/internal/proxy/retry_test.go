@@ -76,3 +76,56 @@ func TestRetriedAnswer(t *testing.T) {
 		t.Errorf("X-Target is there %d times", len(got))
 	}
 }
+
+// TestHedging holds that a second target is asked when the first does not answer in time,
+// that the first answer is the client's, whole, and that the slow try is ended.
+func TestHedging(t *testing.T) {
+	for _, fast := range []string{"ok", "500"} {
+		g := newGateway(t, nil)
+		slow, other := newFailing(t, "hang"), newFailing(t, fast)
+		g.balanced(schema.Object{"read_timeout": 60000}, nil, []string{slow.address(), other.address()}, retryPlugin(schema.Object{
+			"hedge_after": 30, "budget_percent": 100, "budget_min": 1000,
+		}))
+		want := map[string]int{"ok": 200, "500": 500}[fast]
+		began := time.Now()
+		for range 20 {
+			r := g.do("GET /x?y HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			if r.StatusCode != want || r.body != "ok" || r.Header.Get("X-Target") != other.address() || r.err != nil {
+				t.Fatalf("%d %q %v", r.StatusCode, r.body, r.Header)
+			}
+		}
+		if took := time.Since(began); took > 30*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		if slow.calls.Load() == 0 {
+			t.Error("the slow target was never asked")
+		}
+		soon(t, "tries that lost are ended", func() bool {
+			slow.mu.Lock()
+			defer slow.mu.Unlock()
+			return len(slow.open) == 0
+		})
+		// POST is not sent twice, and a target that hangs makes it wait.
+		g.balanced(schema.Object{"read_timeout": 100}, nil, []string{slow.address()}, retryPlugin(schema.Object{"hedge_after": 10, "retries": 0}))
+		before := slow.calls.Load()
+		r := g.do("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx")
+		if n := slow.calls.Load() - before; r.StatusCode != 504 || n != 1 {
+			t.Errorf("POST: %d after %d calls", r.StatusCode, n)
+		}
+		// With one target that does not answer there is a timeout, once both tries have ended.
+		if r := g.do("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); r.StatusCode != 504 {
+			t.Errorf("GET at a target that hangs: %d", r.StatusCode)
+		}
+	}
+}
+
+// TestHedgingUnderLoad holds that answers stay whole when many requests are hedged.
+func TestHedgingUnderLoad(t *testing.T) {
+	g := newGateway(t, nil)
+	g.balanced(nil, nil, []string{newFailing(t, "ok").address(), newFailing(t, "slow").address(), newFailing(t, "reset").address()}, retryPlugin(schema.Object{
+		"hedge_after": 1, "retries": 5, "budget_percent": 100, "budget_min": 10000, "backoff": 0,
+	}))
+	if failed := g.load("GET", 4, 60, nil); failed > 0 {
+		t.Errorf("%d requests fail", failed)
+	}
+}

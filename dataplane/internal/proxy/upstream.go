@@ -40,7 +40,13 @@ func (p *Proxy) upstream(w *walk, x *pdk.Exchange, r Responder) (handedOver bool
 	rules := w.rules(x, retries)
 	named := x.Upstream.HostHeader != ""
 	for try := 0; ; try++ {
-		fault, err := p.try(w, x, s, named)
+		var fault *transport.Error
+		var err error
+		if rules.hedges(w, x) {
+			fault, err = p.hedged(w, x, s, named, rules.policy)
+		} else {
+			fault, err = p.try(w, x, s, named)
+		}
 		if err != nil {
 			_ = x.Fail(503, err.Error())
 			x.Source = pdk.SourceError
@@ -133,14 +139,19 @@ func (p *Proxy) try(w *walk, x *pdk.Exchange, s *plan.Service, named bool) (faul
 	if last.Code == 502 && pdk.GRPCTimeOver(x, x.UpstreamFirst) {
 		last.Code = 504 // the upstream gave up because the client's time is over
 	}
+	report(&peer, fault, last.Code)
+	return fault, nil
+}
+
+// report tells the balancer of a failed try, unless it was the client's fault.
+func report(peer *balancer.Peer, fault *transport.Error, status int) {
 	switch {
 	case fault.Kind == transport.ErrRequestBody || fault.Kind == transport.ErrBodyTooLarge || fault.Kind == transport.ErrRequest:
-	case last.Code == 504:
+	case status == 504:
 		peer.Report(balancer.TimedOut, 0)
 	default:
 		peer.Report(balancer.Failed, 0)
 	}
-	return fault, nil
 }
 
 // pick chooses a peer, and the Host that it gets unless the route preserves the client's.

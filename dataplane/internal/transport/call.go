@@ -1,6 +1,8 @@
 package transport
 
 import (
+	"context"
+
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
@@ -19,6 +21,10 @@ type Call struct {
 	// Informational gets 1xx responses other than 100 and 101; nil drops them. A
 	// proxy.Responder is one.
 	Informational Informer
+
+	// Context ends the round trip up to the response's head when it ends; nil never
+	// does. The response's body does not depend on it. HTTP/1.1 endpoints only.
+	Context context.Context //nolint:containedctx // it belongs to the one call
 
 	// Upgraded is the upstream's connection when it answered 101; the caller then
 	// owns it and ends it with Tunnel or Close.

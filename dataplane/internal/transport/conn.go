@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"io"
 	"net"
 	"syscall"
@@ -53,6 +54,17 @@ func newConn(c, below net.Conn) *conn {
 }
 
 func (c *conn) close() { _ = c.Close() }
+
+// endWith closes the connection when ctx ends, which may be nil, until the function that
+// it returns is called; that returns false when it was closed.
+func (c *conn) endWith(ctx context.Context) (stop func() bool) {
+	if ctx == nil {
+		return never
+	}
+	return context.AfterFunc(ctx, c.close)
+}
+
+func never() bool { return true }
 
 // dead tells whether the peer has closed an idle connection, or sent what it was not
 // asked for.

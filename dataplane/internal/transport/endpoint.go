@@ -80,16 +80,25 @@ func (e *Endpoint) RoundTrip(x *pdk.Exchange, c *Call) *Error {
 		return err
 	}
 	for fresh := false; ; fresh = true {
-		cn, reused, err := e.take(c.Timeouts.Connect, fresh)
+		cn, reused, err := e.take(c.Context, c.Timeouts.Connect, fresh)
 		if err != nil {
 			t.free()
 			return err
 		}
+		end := cn.endWith(c.Context)
 		if err = t.run(cn, reused, x, c); err == nil {
+			if !end() {
+				t.resp.KeepAlive = false // it was closed
+			}
 			x.OnRelease(t)
 			return nil
 		}
+		end()
 		t.abandon(x)
+		if c.Context != nil && c.Context.Err() != nil {
+			t.free()
+			return err
+		}
 		if !reused || !t.stale(err) || err.Sent && !repeatable(x.Upstream.Method) {
 			t.free()
 			return err
@@ -113,7 +122,7 @@ func repeatable(method string) bool {
 }
 
 // take returns the connection that was used last, or a new one.
-func (e *Endpoint) take(timeout time.Duration, fresh bool) (cn *conn, reused bool, err *Error) {
+func (e *Endpoint) take(ctx context.Context, timeout time.Duration, fresh bool) (cn *conn, reused bool, err *Error) {
 	if !fresh {
 		e.mu.Lock()
 		if n := len(e.idle); n > 0 {
@@ -126,7 +135,7 @@ func (e *Endpoint) take(timeout time.Duration, fresh bool) (cn *conn, reused boo
 			return cn, true, nil
 		}
 	}
-	cn, err = e.dial(timeout)
+	cn, err = e.dial(ctx, timeout)
 	return cn, false, err
 }
 
@@ -212,14 +221,20 @@ func (e *Endpoint) sweep(now time.Time, interval time.Duration) {
 }
 
 // dial opens a connection, with its TLS handshake inside the same time.
-func (e *Endpoint) dial(timeout time.Duration) (*conn, *Error) {
+func (e *Endpoint) dial(until context.Context, timeout time.Duration) (*conn, *Error) {
 	ctx := e.transport.context
+	if until != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(until, cancel)()
+	}
 	if timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	nc, err := e.transport.options.Dial(ctx, e.key.Network, e.key.Address)
+	nc, err := e.transport.options.Dial(ctx, e.key.Network, e.key.Address) //nolint:contextcheck // it ends with the transport, and with the call
 	if err != nil {
 		return nil, dialError(ErrConnect, err)
 	}
@@ -227,7 +242,7 @@ func (e *Endpoint) dial(timeout time.Duration) (*conn, *Error) {
 		return newConn(nc, nil), nil
 	}
 	tc := tls.Client(nc, e.clientConfig())
-	if err := tc.HandshakeContext(ctx); err != nil {
+	if err := tc.HandshakeContext(ctx); err != nil { //nolint:contextcheck // as above
 		_ = nc.Close()
 		return nil, dialError(ErrTLS, err)
 	}

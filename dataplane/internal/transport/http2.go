@@ -92,7 +92,7 @@ func (h *http2Client) spareLocked() *h2.Conn {
 
 // dial opens a connection and has it served.
 func (h *http2Client) dial(timeout time.Duration) (*h2.Conn, *Error) {
-	cn, fault := h.e.dial(timeout)
+	cn, fault := h.e.dial(nil, timeout) //nolint:staticcheck // nothing ends it
 	if fault != nil {
 		return nil, fault
 	}
