@@ -53,7 +53,7 @@ func NewKinds(o Options) *Kinds {
 func All(o Options) []*Def {
 	defs := []*Def{
 		Workspaces, CACertificates, Certificates, SNIs, KeySets, Keys, Vaults,
-		Services, routesOf(o), Upstreams, Targets, TargetMarks, Consumers, ConsumerGroups, GroupMembers, Plugins(o.Plugins),
+		Services, routesOf(o), Upstreams, Targets, TargetMarks, Consumers, ConsumerGroups, GroupMembers, Plugins(o.Plugins, o.Expression),
 	}
 	defs = append(defs, o.Extra...)
 	return append(defs, Tags, Parameters, ClusteringDataPlanes)

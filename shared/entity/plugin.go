@@ -16,17 +16,22 @@ type Plugin struct {
 	Service      *Ref   `json:"service"`
 	Consumer     *Ref   `json:"consumer"`
 	// ConsumerGroup limits the config to the consumers in a group.
-	ConsumerGroup *Ref            `json:"consumer_group"`
-	Protocols     []string        `json:"protocols"`
-	Config        json.RawMessage `json:"config"`
-	Tags          []string        `json:"tags"`
-	CreatedAt     int64           `json:"created_at"`
-	UpdatedAt     int64           `json:"updated_at"`
+	ConsumerGroup *Ref `json:"consumer_group"`
+	// Ordering moves the plugin among the others; nil leaves it where its priority puts it.
+	Ordering *Ordering `json:"ordering"`
+	// Condition is an expression about the requests that the config is for; "" is all.
+	Condition string          `json:"condition"`
+	Protocols []string        `json:"protocols"`
+	Config    json.RawMessage `json:"config"`
+	Tags      []string        `json:"tags"`
+	CreatedAt int64           `json:"created_at"`
+	UpdatedAt int64           `json:"updated_at"`
 }
 
 // Plugins is the kind "plugins": a config of a plugin, for all requests or for a
-// route, service, consumer or group of consumers. lookup finds the schema of a plugin; nil knows none.
-func Plugins(lookup func(name string) (*schema.Schema, bool)) *Def {
+// route, service, consumer or group of consumers. lookup finds the schema of a plugin; nil
+// knows none. compile tells what is wrong with a condition; nil leaves that to the data plane.
+func Plugins(lookup func(name string) (*schema.Schema, bool), compile func(expression string, protocols []string) error) *Def {
 	if lookup == nil {
 		lookup = func(string) (*schema.Schema, bool) { return nil, false }
 	}
@@ -52,6 +57,8 @@ func Plugins(lookup func(name string) (*schema.Schema, bool)) *Def {
 				schema.Protocols(schema.AllProtocols, schema.HTTPProtocols...),
 				{Name: "enabled", Type: schema.Boolean, Default: true, Required: true},
 				schema.Tags(),
+				orderingField(lookup),
+				conditionField(compile),
 			},
 			SubschemaKey:   "name",
 			Subschema:      lookup,

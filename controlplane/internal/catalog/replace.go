@@ -248,6 +248,9 @@ func (r *replacing) process(k *kind, i int, given schema.Object) error {
 		err = r.c.check(k, o)
 	}
 	if err == nil {
+		err = r.checkOrdering(k, o)
+	}
+	if err == nil {
 		err = r.unique(k, o)
 	}
 	if err != nil {

@@ -233,6 +233,9 @@ func (c *Catalog) write(tx store.WriteTx, k *kind, o, in schema.Object) (schema.
 	if err := c.check(k, o); err != nil {
 		return nil, err
 	}
+	if err := c.checkOrdering(tx, k, o); err != nil {
+		return nil, err
+	}
 	names, given := in[fieldSNIs].([]any)
 	if k.name == kindCertificates && given {
 		for i, name := range names {

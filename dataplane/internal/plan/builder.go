@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-gateway/sluice/dataplane/internal/pluginhost"
 	"github.com/sluice-gateway/sluice/dataplane/internal/router"
 	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/expression"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
@@ -249,7 +250,7 @@ func (n *building) buildPlugins(p *Plan) {
 			continue
 		}
 		e := v.(*entity.Plugin)
-		if !e.Enabled {
+		if !e.Enabled || !forHTTP(e) {
 			edit.Delete(id)
 			continue
 		}
@@ -291,9 +292,17 @@ func (n *building) buildPlugins(p *Plan) {
 
 // instance builds a plugin config, or takes the equal one that serves already.
 func (n *building) instance(e *entity.Plugin, space string) *Instance {
+	var condition *expression.Program
+	if e.Condition != "" {
+		var err error
+		if condition, err = expression.Compile(e.Condition, expression.HTTP); err != nil {
+			n.fail("plugins", e.ID, e.Name, "condition", err.Error())
+			return nil
+		}
+	}
 	if i, ok := n.old.instances.Get(e.ID); ok && i.Workspace == space && sameConfig(i.Entity, e) {
 		same := *i
-		same.Entity = e
+		same.Entity, same.Condition = e, condition
 		return &same
 	}
 	plugin, ok := n.b.options.Plugin(e.Name)
@@ -323,9 +332,17 @@ func (n *building) instance(e *entity.Plugin, space string) *Instance {
 		}
 		return nil
 	}
-	i := &Instance{Plugin: plugin, Entity: e, Workspace: space, Phases: phases, env: env}
+	i := &Instance{Plugin: plugin, Entity: e, Workspace: space, Phases: phases, Condition: condition, env: env}
 	n.made = append(n.made, i)
 	return i
+}
+
+// forHTTP tells whether a config is for a protocol of the HTTP family. Which one of them a
+// request has does not matter, as in Kong.
+func forHTTP(e *entity.Plugin) bool {
+	return len(e.Protocols) == 0 || slices.ContainsFunc(e.Protocols, func(p string) bool {
+		return strings.HasPrefix(p, "http") || strings.HasPrefix(p, "grpc")
+	})
 }
 
 func sameConfig(a, b *entity.Plugin) bool {

@@ -7,6 +7,7 @@ import (
 	"github.com/sluice-gateway/sluice/dataplane/internal/cow"
 	"github.com/sluice-gateway/sluice/dataplane/internal/pluginhost"
 	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/expression"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
@@ -17,6 +18,8 @@ type Instance struct {
 	// Workspace that the config is for, "" for the default one.
 	Workspace string
 	Phases    pdk.Phases
+	// Condition is true for the requests that the config is for; nil is all of them.
+	Condition *expression.Program
 	env       *pluginhost.Env
 }
 
@@ -57,6 +60,7 @@ type Step struct {
 	// wide are configs for a consumer alone, wideGroups those for a group; they rank below a
 	// Base that is for the route and the service together, where they are left out.
 	wide, wideGroups cow.Map[*Instance]
+	name             string // of the plugin
 }
 
 // For returns the config for a consumer, which may be nil, and the groups that it is in,
@@ -98,6 +102,19 @@ func (s *Step) For(consumer *entity.Consumer, groups []*entity.ConsumerGroup) *I
 // empty.
 type Chain struct {
 	Steps []Step
+	// Ordered says that an ordering moved a step: the phases after access go by priority
+	// all the same, see ByPriority.
+	Ordered bool
+}
+
+// ByPriority sorts configs that were chosen from an ordered chain as the phases after
+// access run. It does not allocate.
+func ByPriority(list []*Instance) {
+	for i := 1; i < len(list); i++ {
+		for j := i; j > 0 && byPriority(list[j].Plugin, list[j-1].Plugin) < 0; j-- {
+			list[j], list[j-1] = list[j-1], list[j]
+		}
+	}
 }
 
 // scope is what a config is attached to: ids, "" for none.
@@ -162,7 +179,7 @@ func (s scope) rank() rank {
 
 // step resolves the plugin for a route and service, either of which may be "".
 func (s *scopes) step(route, service string) (Step, bool) {
-	var st Step
+	st := Step{name: s.plugin.Name}
 	wide := true
 	for _, at := range []scope{{route: route, service: service}, {route: route}, {service: service}, {}} {
 		if i := s.by[at]; i != nil {
@@ -204,12 +221,14 @@ func keep(m map[string]ranked, id string, r ranked) map[string]ranked {
 // order sorts plugins as they run: by priority, equal ones in reverse alphabetical
 // order.
 func order(list []*scopes) {
-	slices.SortFunc(list, func(a, b *scopes) int {
-		if a.plugin.Priority != b.plugin.Priority {
-			return b.plugin.Priority - a.plugin.Priority
-		}
-		return strings.Compare(b.plugin.Name, a.plugin.Name)
-	})
+	slices.SortFunc(list, func(a, b *scopes) int { return byPriority(a.plugin, b.plugin) })
+}
+
+func byPriority(a, b *pdk.Plugin) int {
+	if a.Priority != b.Priority {
+		return b.Priority - a.Priority
+	}
+	return strings.Compare(b.Name, a.Name)
 }
 
 func resolve(list []*scopes, route, service string) Chain {
@@ -219,5 +238,34 @@ func resolve(list []*scopes, route, service string) Chain {
 			c.Steps = append(c.Steps, st)
 		}
 	}
+	c.order()
 	return c
+}
+
+// order moves the steps that an ordering is about. The control plane lets no circle
+// through; should there be one, the priorities stay.
+func (c *Chain) order() {
+	if !slices.ContainsFunc(c.Steps, func(s Step) bool { return s.ordering() != nil }) {
+		return
+	}
+	names := make([]string, len(c.Steps))
+	for i := range c.Steps {
+		names[i] = c.Steps[i].name
+	}
+	order, circle := entity.Order(names, func(i int) *entity.Ordering { return c.Steps[i].ordering() })
+	if circle != nil || slices.IsSorted(order) {
+		return
+	}
+	steps := make([]Step, len(order))
+	for i, from := range order {
+		steps[i] = c.Steps[from]
+	}
+	c.Steps, c.Ordered = steps, true
+}
+
+func (s *Step) ordering() *entity.Ordering {
+	if s.Base == nil {
+		return nil
+	}
+	return s.Base.Entity.Ordering
 }

@@ -165,6 +165,12 @@ func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
 	}
 
 	for _, i := range w.plan.Rewrites {
+		if i.Condition != nil {
+			// It is before routing, which fills the query for all others.
+			if w.query.Load(x); !i.Condition.Match(&w.query.Request) {
+				continue
+			}
+		}
 		if !w.phase(pdk.TraceRewrite, "kong.rewrite.plugin", i, i.Phases.Rewrite) {
 			break
 		}
@@ -234,9 +240,12 @@ func (p *Proxy) finish(w *walk, x *pdk.Exchange) {
 // global chooses the global configs, for a request without route.
 func (w *walk) global() {
 	for i := range w.plan.Global.Steps {
-		if b := w.plan.Global.Steps[i].Base; b != nil {
+		if b := w.plan.Global.Steps[i].Base; b != nil && (b.Condition == nil || b.Condition.Match(&w.query.Request)) {
 			w.choose(b)
 		}
+	}
+	if w.plan.Global.Ordered {
+		plan.ByPriority(w.chosen)
 	}
 }
 
@@ -252,13 +261,16 @@ func (w *walk) access() {
 	steps := w.route.Chain.Steps
 	for i := range steps {
 		inst := steps[i].For(w.x.Consumer, w.x.ConsumerGroups)
-		if inst == nil {
+		if inst == nil || inst.Condition != nil && !inst.Condition.Match(&w.query.Request) {
 			continue
 		}
 		w.choose(inst)
 		if inst.Phases.Access != nil && !w.x.Exited() {
 			w.phase(pdk.TraceAccess, "kong.access.plugin", inst, inst.Phases.Access)
 		}
+	}
+	if w.route.Chain.Ordered {
+		plan.ByPriority(w.chosen)
 	}
 }
 

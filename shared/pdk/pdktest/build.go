@@ -53,7 +53,7 @@ func Config(p *pdk.Plugin, config string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	kind := entity.Plugins(func(name string) (*schema.Schema, bool) { return p.Schema, name == p.Name })
+	kind := entity.Plugins(func(name string) (*schema.Schema, bool) { return p.Schema, name == p.Name }, nil)
 	done, err := kind.Schema.Process(schema.Object{"name": p.Name, "config": o}, schema.Insert, nil)
 	if err != nil {
 		return nil, err
