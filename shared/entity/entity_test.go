@@ -31,7 +31,7 @@ var beyondKong = map[string][]string{
 		"sticky_sessions_cookie", "sticky_sessions_cookie_path", "sticky_sessions_key", "slow_start", "zone_label", "outlier_detection", "limits",
 	},
 	"targets": {"failover"},
-	"plugins": {"consumer_group"},
+	"plugins": {"consumer_group", "ordering", "condition"},
 }
 
 func TestSchemasAsRecorded(t *testing.T) {

@@ -15,10 +15,14 @@ const maxPairs = 1000
 // checkOrdering refuses a plugin that would wait for one that waits for it, on any route.
 // Only a plugin with an ordering can make a circle.
 func (c *Catalog) checkOrdering(tx store.Tx, k *kind, o schema.Object) error {
-	if k.name != kindPlugins || o["ordering"] == nil || o["enabled"] == false {
+	if k.name != kindPlugins || o["ordering"] == nil {
 		return nil
 	}
-	var others []schema.Object
+	own, ok := orderedOf(o)
+	if !ok {
+		return nil
+	}
+	var others []ordered
 	for after := ""; ; {
 		ids, err := c.ids(tx, k, &ListOptions{}, after, 1000)
 		if err != nil {
@@ -29,8 +33,8 @@ func (c *Catalog) checkOrdering(tx store.Tx, k *kind, o schema.Object) error {
 			if err != nil {
 				return err
 			}
-			if k.in(other, c.workspace) && id != k.id(o) {
-				others = append(others, other)
+			if p, ok := orderedOf(other); ok && k.in(other, c.workspace) && id != k.id(o) {
+				others = append(others, p)
 			}
 		}
 		if len(ids) < 1000 {
@@ -38,7 +42,7 @@ func (c *Catalog) checkOrdering(tx store.Tx, k *kind, o schema.Object) error {
 		}
 		after = ids[len(ids)-1]
 	}
-	return circleOf(o, others)
+	return circleOf(own, others)
 }
 
 // ordered is what circleOf needs of a plugin.
@@ -75,19 +79,10 @@ func namesOf(v any) map[string][]string {
 
 // circleOf looks at each route and service where the plugin may meet others that have an
 // ordering.
-func circleOf(o schema.Object, others []schema.Object) error {
-	own, ok := orderedOf(o)
-	if !ok {
-		return nil
-	}
-	all := []ordered{own}
+func circleOf(own ordered, others []ordered) error {
+	all := append([]ordered{own}, others...)
 	routes, services := []string{own.route}, []string{own.service}
-	for _, other := range others {
-		p, ok := orderedOf(other)
-		if !ok {
-			continue
-		}
-		all = append(all, p)
+	for _, p := range others {
 		if p.ordering == nil {
 			continue
 		}
@@ -145,12 +140,18 @@ func circleAt(all []ordered, route, service string) []string {
 // checkOrdering does the same for a whole configuration, whose plugins come one after the
 // other: the last one of a circle is refused.
 func (r *replacing) checkOrdering(k *kind, o schema.Object) error {
-	if k.name != kindPlugins || o["ordering"] == nil {
+	if k.name != kindPlugins {
 		return nil
 	}
-	others := make([]schema.Object, 0, len(r.made[k.name]))
-	for _, other := range r.made[k.name] {
-		others = append(others, other)
+	own, ok := orderedOf(o)
+	if !ok {
+		return nil
 	}
-	return circleOf(o, others)
+	if own.ordering != nil {
+		if err := circleOf(own, r.plugins); err != nil {
+			return err
+		}
+	}
+	r.plugins = append(r.plugins, own)
+	return nil
 }

@@ -113,6 +113,8 @@ type replacing struct {
 	// the store already.
 	made     map[string]map[string][]byte
 	failures []Failure
+	// plugins that were processed, for checkOrdering.
+	plugins []ordered
 }
 
 func (r *replacing) fail(k *kind, i int, in schema.Object, err error) {

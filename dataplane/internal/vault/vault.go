@@ -156,6 +156,9 @@ func (v *Vaults) refresh(text string, now time.Time, use bool) (*secret, bool) {
 		next.used = next.used || old.used
 		if err != nil && old.err == nil && (old.end.IsZero() || now.Before(old.end)) {
 			next.value, next.err, next.end = old.value, nil, old.end
+			if !old.end.IsZero() && old.end.Before(next.due) {
+				next.due = old.end
+			}
 			v.log.Warn("secret can not be read again, the one before is used on", "reference", text, "error", err)
 		}
 	}

@@ -121,6 +121,15 @@ func TestTimes(t *testing.T) {
 	step(11*time.Second, "two", true) // resurrect_ttl
 	step(18*time.Second, "two", true)
 	step(5*time.Second, "", false)
+	// Its end counts although the next look would come later.
+	text = "{vault://file/s?ttl=10&neg_ttl=1000&resurrect_ttl=20}"
+	r.write(t, "s", "three")
+	step(0, "three", true)
+	if err := os.Remove(filepath.Join(r.dir, "s")); err != nil {
+		t.Fatal(err)
+	}
+	step(11*time.Second, "three", true)
+	step(20*time.Second, "", false)
 	step(time.Hour, "", false)
 }
 
