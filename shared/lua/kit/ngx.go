@@ -292,7 +292,7 @@ func ngxRequestMethods() map[string]method {
 			n := c.CheckInt(1)
 			for name, number := range ngxNumbers {
 				if number == n && strings.HasPrefix(name, "HTTP_") && n >= 2 && n <= 32768 && n&(n-1) == 0 {
-					c.s.x.Upstream.Method = name[len("HTTP_"):]
+					c.setMethod(name[len("HTTP_"):])
 					return 0
 				}
 			}

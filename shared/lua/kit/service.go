@@ -91,7 +91,7 @@ func upstreamMethods() map[string]method {
 			if !validName(method) || method != strings.ToUpper(method) {
 				c.errorf("invalid method: %s", method)
 			}
-			c.s.x.Upstream.Method = method
+			c.setMethod(method)
 			return 0
 		}),
 		"set_query": in(func(c call) int {
@@ -102,7 +102,15 @@ func upstreamMethods() map[string]method {
 			c.setQuery(c.encodeArgs(t))
 			return 0
 		}),
-		"clear_query_arg": in(func(c call) int { c.s.x.RemoveQueryArg(c.str(1, "query argument name")); return 0 }),
+		"clear_query_arg": in(func(c call) int {
+			name := c.str(1, "query argument name")
+			raw := c.s.x.Upstream.RawQuery
+			if c.s.phase == Rewrite {
+				raw = c.s.x.Request.RawQuery
+			}
+			c.setQuery(pdk.WithoutQueryArg(&c.s.x.Text, raw, name))
+			return 0
+		}),
 		"set_header": in(func(c call) int {
 			c.upstreamHeader(c.headerName(1), c.headerValue(2))
 			return 0
@@ -139,8 +147,22 @@ func (c call) upstreamHeader(name string, values []string) {
 	setHeader(c, &c.s.x.Request.Header, name, values)
 }
 
+// setQuery sets what the upstream gets. Before routing, which takes it from the request,
+// it is the request's.
 func (c call) setQuery(raw string) {
-	c.s.x.Upstream.RawQuery, c.s.x.Upstream.HasQuery = raw, raw != ""
+	x := c.s.x
+	x.Upstream.RawQuery, x.Upstream.HasQuery = raw, raw != ""
+	if c.s.phase == Rewrite {
+		x.Request.RawQuery, x.Request.HasQuery = raw, raw != ""
+	}
+}
+
+// setMethod does the same for the method; routes are matched with it then.
+func (c call) setMethod(method string) {
+	c.s.x.Upstream.Method = method
+	if c.s.phase == Rewrite {
+		c.s.x.Request.Method = method
+	}
 }
 
 // encodeArgs writes a table as a query; true stands for an argument without value.

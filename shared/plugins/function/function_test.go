@@ -309,3 +309,17 @@ func BenchmarkPhases(b *testing.B) {
 		})
 	}
 }
+
+func TestRewrite(t *testing.T) {
+	p := pdktest.Build(t, pdktest.Options{Plugin: function.Pre, Config: config(t, map[string][]string{
+		"rewrite": {"kong.service.request.set_method('PUT') kong.service.request.set_query({a = 1, b = 2}) kong.service.request.clear_query_arg('b')"},
+	})})
+	x := p.NewExchange(pdktest.Request{Path: "/x?old=1"})
+	if err := p.Phases.Rewrite(x); err != nil {
+		t.Fatal(err)
+	}
+	// Routing makes what the upstream gets of the request.
+	if x.Request.Method != "PUT" || x.Request.RawQuery != "a=1" || x.Upstream.RawQuery != "a=1" {
+		t.Errorf("the request is %s ?%s, the upstream gets ?%s", x.Request.Method, x.Request.RawQuery, x.Upstream.RawQuery)
+	}
+}
