@@ -260,7 +260,7 @@ func (r *record) process(in Object, c *context) (out, why Object) {
 func (f *field) missing(out Object) (any, bool) {
 	switch {
 	case f.record != nil && f.record.defaults != nil:
-		if !f.record.complete {
+		if !f.record.complete || f.Check != nil {
 			if f.hasDefault {
 				return f.Default, false
 			}

@@ -1,6 +1,7 @@
 package oauth2
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -51,8 +52,22 @@ func configField() schema.Field {
 		If: "mandatory_scope", IfMatch: schema.Field{Eq: schema.Must(true)},
 		Then: "scopes", ThenMatch: schema.Field{Required: true},
 	}}}
+	f.Check, f.CheckName = anyGrant, "grants"
 	return f
 }
+
+// anyGrant refuses a config by which nobody could get a token.
+func anyGrant(v any) error {
+	config, _ := v.(schema.Object)
+	for _, name := range grants {
+		if config[name] == true {
+			return nil
+		}
+	}
+	return errors.New("at least one of these fields must be true: " + strings.Join(grants, ", "))
+}
+
+var grants = []string{"enable_authorization_code", "enable_implicit_grant", "enable_client_credentials", "enable_password_grant"} //nolint:gochecknoglobals // a constant
 
 // Types of clients.
 const (
