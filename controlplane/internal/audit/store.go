@@ -34,7 +34,7 @@ func (s *recorded) Update(ctx context.Context, info store.Info, fn func(store.Wr
 		return s.Store.Update(ctx, info, fn) //nolint:wrapcheck // it is the store's
 	}
 	return s.Store.Update(ctx, info, func(tx store.WriteTx) error { //nolint:wrapcheck // it is the store's
-		w := &writes{WriteTx: tx, ignore: s.log.o.IgnoreKinds}
+		w := &writes{WriteTx: tx, ignores: func(kind string) bool { return s.log.ignores(kind, r) }}
 		if err := fn(w); err != nil {
 			return err
 		}
@@ -42,11 +42,21 @@ func (s *recorded) Update(ctx context.Context, info store.Info, fn func(store.Wr
 	})
 }
 
+// ignores tells whether changes of a kind are not recorded. What nodes write while they
+// serve, such as tokens of OAuth 2.0, is not somebody's change of the configuration.
+func (l *Log) ignores(kind string, r *Request) bool {
+	if slices.Contains(l.o.IgnoreKinds, kind) {
+		return true
+	}
+	def := l.o.Kinds.ByKind(kind)
+	return r == nil && def != nil && def.Schema.Runtime
+}
+
 // writes notes what a transaction writes.
 type writes struct {
 	store.WriteTx
-	ignore []string
-	seen   map[object]int // index in touched
+	ignores func(kind string) bool
+	seen    map[object]int // index in touched
 	// touched objects in the order of their first write, with what they were before.
 	touched []touched
 	// more counts those that there was no room for.
@@ -64,7 +74,7 @@ type touched struct {
 
 func (w *writes) touch(kind, id string, local bool) {
 	o := object{kind, id}
-	if _, known := w.seen[o]; known || slices.Contains(w.ignore, kind) {
+	if _, known := w.seen[o]; known || w.ignores(kind) {
 		return
 	}
 	if len(w.touched) >= mostObjects {

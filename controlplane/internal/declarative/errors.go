@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
@@ -137,7 +139,7 @@ func (f *flat) explain(refused *catalog.ReplaceError, flatten bool) error {
 	for _, failure := range list {
 		d := failure.shown
 		if flatten {
-			e.Flattened = append(e.Flattened, flattened(failure.Failure, d))
+			e.Flattened = append(e.Flattened, f.flattened(failure.Failure, d))
 			continue
 		}
 		var v *schema.Violation
@@ -215,21 +217,38 @@ func (f *flat) unresolved(fields schema.Object, failure catalog.Failure, d shown
 }
 
 // flattened is one entity of the list.
-func flattened(failure catalog.Failure, d shown) schema.Object {
-	out := schema.Object{"entity": d.given, "entity_type": strings.TrimSuffix(failure.Kind, "s"), "errors": reasons(failure.Err)}
-	for _, key := range []string{"name", "username"} {
-		if name, ok := d.entity[key].(string); ok {
-			out["entity_name"] = name
-			break
+func (f *flat) flattened(failure catalog.Failure, d shown) schema.Object {
+	entity := maps.Clone(d.given)
+	for i := range f.s.names[failure.Kind].Schema.Fields {
+		fd := &f.s.names[failure.Kind].Schema.Fields[i]
+		ref, ok := entity[fd.Name].(schema.Object)
+		switch {
+		case fd.Type != schema.Foreign || !ok:
+		case isID(ref["id"]):
+			entity[fd.Name] = schema.Object{"id": ref["id"]}
+		default:
+			delete(entity, fd.Name)
 		}
 	}
-	if id, ok := d.entity["id"].(string); ok {
-		out["entity_id"] = id
+	out := schema.Object{"entity": entity, "entity_type": strings.TrimSuffix(failure.Kind, "s"), "errors": reasons(failure.Err)}
+	if name, _ := d.entity["name"].(string); name != "" {
+		out["entity_name"] = name
 	}
-	if tags, ok := d.entity["tags"].([]any); ok {
+	if isID(d.entity["id"]) {
+		out["entity_id"] = d.entity["id"]
+	}
+	tags, ok := d.entity["tags"].([]any)
+	if ok && !slices.ContainsFunc(tags, func(tag any) bool { _, isText := tag.(string); return !isText }) {
 		out["entity_tags"] = tags
 	}
 	return out
+}
+
+// isID tells whether a value is a UUID.
+func isID(v any) bool {
+	text, _ := v.(string)
+	_, err := uuid.Parse(text)
+	return err == nil && len(text) == 36
 }
 
 // reasons lists messages with their fields.

@@ -40,7 +40,7 @@ func (s *spot) place() place {
 // it is kept as text.
 type declared struct {
 	body  []byte // as given, without children
-	added string // the field that nesting adds, "" for none
+	added string // the field that nesting adds and errors do not show, "" for none
 	spot  *spot
 	order int // in which errors are listed: children before their parents
 }
@@ -131,6 +131,8 @@ func sorted(o schema.Object) []string {
 type parent struct {
 	def *entity.Def
 	ref schema.Object
+	// known tells that the document says the id, so that errors may show it.
+	known bool
 }
 
 // take adds an entity and its children.
@@ -169,12 +171,16 @@ func (f *flat) take(def *entity.Def, v any, at *spot, above *parent) {
 	added := ""
 	if above != nil {
 		if field := foreign(def, above.def); own[field] == nil {
-			own[field], added = above.ref, field
+			own[field] = above.ref
+			if !above.known {
+				added = field
+			}
 		}
 	}
 	f.adapt(def, own, at)
 	if len(order) > 0 {
-		p := &parent{def, f.reference(def, own)}
+		known := isID(own["id"])
+		p := &parent{def, f.reference(def, own), known}
 		for _, child := range order {
 			for i, e := range children[child] {
 				f.take(child, e, &spot{at, child.Kind(), i}, p)

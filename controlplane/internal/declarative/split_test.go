@@ -241,3 +241,40 @@ func plainJSON(t *testing.T, v any) string {
 	}
 	return string(b)
 }
+
+// TestFlattenedReferences: an entity is shown with the ids that its document says, and
+// with what of it has the right form.
+func TestFlattenedReferences(t *testing.T) {
+	const id = "00000001-0000-4000-8000-000000000001"
+	_, _, err := newWorld(t).Load(t.Context(), "", strings.NewReader(`{"_format_version":"3.0",
+		"services":[{"id":"`+id+`","name":"s","host":"h","routes":[{"name":"r","paths":["bad"]}]}],
+		"routes":[{"id":"x","name":"","paths":["bad"],"tags":[1],"service":{"name":"s"}}],
+		"consumers":[{"username":"u","custom_id":1}]}`), "", true)
+	refused, ok := errors.AsType[*declarative.Error](err)
+	if !ok {
+		t.Fatal(err)
+	}
+	byPlace := map[string]map[string]any{}
+	for _, e := range refused.Flattened {
+		o, _ := e.(map[string]any)
+		entity, _ := o["entity"].(map[string]any)
+		byPlace[fmt.Sprint(o["entity_type"], entity["name"])] = o
+	}
+	nested, _ := byPlace["router"]["entity"].(map[string]any)
+	if diff := cmp.Diff(map[string]any{"id": id}, nested["service"]); diff != "" {
+		t.Errorf("the service of a nested route: %s in %v", diff, byPlace)
+	}
+	bad := byPlace["route"]
+	entity, _ := bad["entity"].(map[string]any)
+	for _, name := range []string{"entity_name", "entity_id", "entity_tags"} {
+		if _, has := bad[name]; has {
+			t.Errorf("%s is %v", name, bad[name])
+		}
+	}
+	if _, has := entity["service"]; has || entity["id"] != "x" {
+		t.Errorf("the other route: %v", entity)
+	}
+	if _, has := byPlace["consumer<nil>"]["entity_name"]; has {
+		t.Errorf("a consumer has a name: %v", byPlace["consumer<nil>"])
+	}
+}
