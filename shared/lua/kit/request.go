@@ -117,7 +117,7 @@ func (c call) header(h *pdk.Header, name, host string) int {
 // headers makes a table of lines by lower-case name; repeated ones are arrays. Its
 // metatable finds X-My-Header, x_my_header and the like.
 func (c call) headers(h *pdk.Header, most int, host string) int {
-	t := c.CreateTable(0, 0)
+	t := c.CreateTable(0, min(h.Len()+1, most))
 	r := lua.RunOf(c.LState)
 	n := 0
 	add := func(name, value string) {
@@ -178,7 +178,7 @@ func put(l *glua.LState, t *glua.LTable, name string, value glua.LValue) {
 
 // args makes a table of a query or a form; an argument without value is true.
 func (c call) args(raw string, most int) int {
-	t := c.CreateTable(0, 0)
+	t := c.CreateTable(0, 4)
 	r := lua.RunOf(c.LState)
 	for range most {
 		arg, rest, ok := pdk.NextArg(raw)

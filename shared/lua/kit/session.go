@@ -100,7 +100,7 @@ func (s *session) Release() {
 // table makes a table of the exchange that lives until it ends.
 func (s *session) table(l *glua.LState) *glua.LTable {
 	lua.RunOf(l).Alloc(l, 128)
-	t := l.CreateTable(0, 0)
+	t := l.CreateTable(0, 4) // the interpreter makes room for 32 when it is not told
 	s.machine = lua.RunOf(l).Machine()
 	s.machine.Keep(t)
 	return t
