@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -47,6 +50,19 @@ func TestWalkWorkspaces(t *testing.T) {
 			}
 		}
 	}
+	// Logs say which workspace a request was of.
+	log := filepath.Join(t.TempDir(), "red.log")
+	c.must("POST", "/red/plugins", object{"name": "file-log", "config": object{"path": log}}, 201, atOnce)
+	for _, space := range spaces {
+		c.nodes[0].must("GET", "/api"+space, nil, 200, headers{"apikey", "same"})
+	}
+	eventually(t, soon, func() error {
+		text, err := os.ReadFile(log)
+		if lines := strings.Count(string(text), "\n"); err == nil && (lines != 1 || !strings.Contains(string(text), `"workspace_name":"red"`)) {
+			return fmt.Errorf("%d lines: %s", lines, text)
+		}
+		return err
+	}, c.nodes[0].program)
 	// What a team changes changes nothing for the others, and survives a node's restart
 	// without the control plane.
 	for _, p := range c.get("/red/plugins").list("data") {

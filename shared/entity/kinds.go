@@ -56,7 +56,7 @@ func All(o Options) []*Def {
 		Services, routesOf(o), Upstreams, Targets, TargetMarks, Consumers, ConsumerGroups, GroupMembers, Plugins(o.Plugins, o.Expression),
 	}
 	defs = append(defs, o.Extra...)
-	return append(defs, Tags, Parameters, ClusteringDataPlanes)
+	return append(defs, WorkspaceNames, Tags, Parameters, ClusteringDataPlanes)
 }
 
 // All lists the kinds, those that others refer to first.

@@ -393,7 +393,7 @@ func TestKindsAreFound(t *testing.T) {
 	sort.Strings(names)
 	want := []string{
 		"ca_certificates", "certificates", "clustering_data_planes", "consumer_group_consumers", "consumer_groups", "consumers", "key_sets", "keys", "parameters", "plugins",
-		"routes", "services", "snis", "tags", "target_marks", "targets", "upstreams", "vaults", "workspaces",
+		"routes", "services", "snis", "tags", "target_marks", "targets", "upstreams", "vaults", "workspace_names", "workspaces",
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Error(diff)

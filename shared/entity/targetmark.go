@@ -22,11 +22,12 @@ type TargetMark struct {
 var TargetMarks = &Def{
 	New: func() any { return new(TargetMark) },
 	Schema: &schema.Schema{
-		Name:        "target_marks",
-		PrimaryKey:  []string{"id"},
-		NoAdmin:     true,
-		NotExported: true,
-		Runtime:     true,
+		Name:          "target_marks",
+		PrimaryKey:    []string{"id"},
+		Workspaceable: true,
+		NoAdmin:       true,
+		NotExported:   true,
+		Runtime:       true,
 		Fields: []schema.Field{
 			schema.ID(),
 			schema.TimestampMillis().Named("created_at"),

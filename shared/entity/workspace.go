@@ -27,8 +27,8 @@ type WorkspaceConfig struct {
 }
 
 // Workspaces is the kind "workspaces": parts of the configuration whose names, keys, tags
-// and global plugins are their own. "default" is always there. Data planes know the
-// workspace of an entity by its id alone, so the kind is not streamed.
+// and global plugins are their own. "default" is always there. The kind is not streamed:
+// entities say the id of their workspace, and WorkspaceNames what data planes call it.
 var Workspaces = &Def{
 	New:    func() any { return new(Workspace) },
 	Hidden: true,
@@ -69,4 +69,28 @@ func workspaceName() schema.Field {
 		"ca_certificates", "clustering_data_planes", "parameters", "vaults", "key_sets", "keys", "filter_chains",
 	).OneOf
 	return f
+}
+
+// WorkspaceName is a typed workspace_names entity. Its id is the workspace's.
+type WorkspaceName struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
+// WorkspaceNames is the kind "workspace_names": what data planes call the workspaces in
+// logs and metrics. The control plane writes it with each workspace but the default one,
+// so that configurations that know no other stay as they are.
+var WorkspaceNames = &Def{
+	New: func() any { return new(WorkspaceName) },
+	Schema: &schema.Schema{
+		Name:        "workspace_names",
+		PrimaryKey:  []string{"id"},
+		NoAdmin:     true,
+		NotExported: true,
+		Runtime:     true,
+		Fields: []schema.Field{
+			schema.ID(),
+			{Name: "name", Type: schema.String, Required: true, Description: "Name of the workspace with the same id."},
+		},
+	},
 }

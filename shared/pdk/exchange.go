@@ -55,8 +55,9 @@ type Exchange struct {
 	// View of the plan that the exchange runs under: of the workspace of Route, and before
 	// there is one of the default workspace.
 	View View
-	// Workspace is the id of the workspace of Route, "" for the default one.
-	Workspace string
+	// Workspace is the id of the workspace of Route, "" for the default one, and
+	// WorkspaceName its name.
+	Workspace, WorkspaceName string
 
 	// ID is the X-Kong-Request-Id: 32 hex digits.
 	ID string

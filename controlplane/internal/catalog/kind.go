@@ -63,6 +63,7 @@ const (
 	kindPlugins        = "plugins"
 	kindTargets        = "targets"
 	kindWorkspaces     = "workspaces"
+	kindWorkspaceNames = "workspace_names"
 
 	fieldTags = "tags"
 	fieldSNIs = "snis"

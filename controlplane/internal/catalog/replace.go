@@ -48,10 +48,32 @@ func (c *Catalog) Replace(ctx context.Context, entities map[string][]schema.Obje
 	return c.replace(ctx, Objects(entities), schema.Declare)
 }
 
-// ReplaceStored implements API.
+// ReplaceStored is Replace for entities in their stored form, such as exported ones.
 func (c *Catalog) ReplaceStored(ctx context.Context, entities map[string][]schema.Object) (store.Position, error) {
 	return c.replace(ctx, Objects(entities), schema.DeclareStored)
 }
+
+// Declare is Replace, or ReplaceStored, for a workspace by its name, which is made in the
+// same change set when there is none. It returns the workspace's id for In. A name that no
+// workspace may have is a *schema.Violation.
+func (c *Catalog) Declare(ctx context.Context, workspace string, entities Declared, stored bool) (id string, p store.Position, err error) {
+	if err := c.declarable(entities); err != nil {
+		return "", store.Position{}, err
+	}
+	op := schema.Declare
+	if stored {
+		op = schema.DeclareStored
+	}
+	p, err = c.o.Store.Update(ctx, replaceInfo, func(tx store.WriteTx) error {
+		if id, err = c.ensureWorkspace(tx, workspace); err != nil {
+			return err
+		}
+		return c.in(id).replaceAll(tx, entities, op)
+	})
+	return id, p, err
+}
+
+var replaceInfo = store.Info{Summary: "replace the configuration", RemovalIntended: true} //nolint:gochecknoglobals // a constant
 
 // ReplaceFrom implements API.
 func (c *Catalog) ReplaceFrom(ctx context.Context, entities Declared, stored bool) (store.Position, error) {
@@ -63,41 +85,51 @@ func (c *Catalog) ReplaceFrom(ctx context.Context, entities Declared, stored boo
 }
 
 func (c *Catalog) replace(ctx context.Context, entities Declared, op schema.Op) (store.Position, error) {
+	if err := c.declarable(entities); err != nil {
+		return store.Position{}, err
+	}
+	return c.o.Store.Update(ctx, replaceInfo, func(tx store.WriteTx) error { return c.replaceAll(tx, entities, op) })
+}
+
+// declarable refuses kinds that are in no document.
+func (c *Catalog) declarable(entities Declared) error {
 	for _, name := range entities.Kinds() {
 		if k := c.byName[name]; k == nil || k.local {
-			return store.Position{}, fmt.Errorf("kind %s can't be declared", name)
+			return fmt.Errorf("kind %s can't be declared", name)
 		}
 	}
-	return c.o.Store.Update(ctx, store.Info{Summary: "replace the configuration", RemovalIntended: true}, func(tx store.WriteTx) error {
-		r := &replacing{c: c, tx: tx, op: op, ids: map[string]map[string]string{}, made: map[string]map[string][]byte{}}
-		for _, k := range c.kinds {
-			if !k.local {
-				if err := r.identify(k, entities); err != nil {
-					return err
-				}
+	return nil
+}
+
+func (c *Catalog) replaceAll(tx store.WriteTx, entities Declared, op schema.Op) error {
+	r := &replacing{c: c, tx: tx, op: op, ids: map[string]map[string]string{}, made: map[string]map[string][]byte{}}
+	for _, k := range c.kinds {
+		if !k.local {
+			if err := r.identify(k, entities); err != nil {
+				return err
 			}
 		}
-		for _, k := range c.kinds {
-			if k.local {
-				continue
+	}
+	for _, k := range c.kinds {
+		if k.local {
+			continue
+		}
+		for i := range entities.Len(k.name) {
+			in, err := entities.Entity(k.name, i)
+			if err != nil {
+				return err
 			}
-			for i := range entities.Len(k.name) {
-				in, err := entities.Entity(k.name, i)
-				if err != nil {
-					return err
-				}
-				if err := r.process(k, i, in); err != nil {
-					return err
-				}
+			if err := r.process(k, i, in); err != nil {
+				return err
 			}
 		}
-		if len(r.failures) > 0 {
-			return &ReplaceError{Failures: r.failures}
-		}
-		entities.Done()
-		r.ids, r.given = nil, nil // what is written is there once
-		return r.write()
-	})
+	}
+	if len(r.failures) > 0 {
+		return &ReplaceError{Failures: r.failures}
+	}
+	entities.Done()
+	r.ids, r.given = nil, nil // what is written is there once
+	return r.write()
 }
 
 // replacing is one Replace.

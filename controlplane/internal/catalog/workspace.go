@@ -73,40 +73,63 @@ func spaceOf(k *kind, workspace schema.Object) string {
 
 // EnsureWorkspace returns the id for In of the workspace of a name. When there is none it
 // is made.
-func (c *Catalog) EnsureWorkspace(ctx context.Context, name string) (id string, made bool, err error) {
-	k := c.byName[kindWorkspaces]
-	if k == nil {
-		return "", false, ErrNotFound
+func (c *Catalog) EnsureWorkspace(ctx context.Context, name string) (id string, err error) {
+	if c.byName[kindWorkspaces] == nil {
+		return "", ErrNotFound
 	}
 	if id, _, err := c.Workspace(ctx, name); !errors.Is(err, ErrNotFound) {
-		return id, false, err
+		return id, err
 	}
 	_, err = c.o.Store.Update(ctx, store.Info{Summary: "workspace " + name}, func(tx store.WriteTx) error {
-		o, err := c.findWorkspace(tx, k, name)
-		if err == nil {
-			id = spaceOf(k, o)
-		}
-		if !errors.Is(err, ErrNotFound) {
-			return err
-		}
-		o, err = k.schema.Process(schema.Object{"name": name}, schema.Insert, nil)
-		if err != nil {
-			return err
-		}
-		if err := c.checkWorkspace(k, o, nil, false); err != nil {
-			return err
-		}
-		id, made = spaceOf(k, o), true
-		return k.put(tx, o)
+		id, err = c.ensureWorkspace(tx, name)
+		return err
 	})
-	return id, made, err
+	return id, err
+}
+
+func (c *Catalog) ensureWorkspace(tx store.WriteTx, name string) (id string, err error) {
+	k := c.byName[kindWorkspaces]
+	if k == nil {
+		return "", ErrNotFound
+	}
+	o, err := c.findWorkspace(tx, k, name)
+	if err == nil {
+		return spaceOf(k, o), nil
+	}
+	if !errors.Is(err, ErrNotFound) {
+		return "", err
+	}
+	if o, err = k.schema.Process(schema.Object{"name": name}, schema.Insert, nil); err != nil {
+		return "", err
+	}
+	if err := c.checkWorkspace(k, o, nil, false); err != nil {
+		return "", err
+	}
+	if err := k.put(tx, o); err != nil {
+		return "", err
+	}
+	return spaceOf(k, o), c.announce(tx, k, o)
+}
+
+// announce tells data planes the name of a workspace.
+func (c *Catalog) announce(tx store.WriteTx, k *kind, workspace schema.Object) error {
+	names, id := c.byName[kindWorkspaceNames], spaceOf(k, workspace)
+	if names == nil || id == defaultWorkspace {
+		return nil
+	}
+	o := schema.Object{"id": id, "name": workspace["name"]}
+	told, err := names.load(tx, id)
+	if err == nil && told["name"] == o["name"] || err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	return names.put(tx, o)
 }
 
 func (c *Catalog) makeWorkspace(ctx context.Context) error {
 	if c.byName[kindWorkspaces] == nil {
 		return nil
 	}
-	if _, _, err := c.EnsureWorkspace(ctx, defaultName); err != nil {
+	if _, err := c.EnsureWorkspace(ctx, defaultName); err != nil {
 		return fmt.Errorf("make default workspace: %w", err)
 	}
 	return nil
@@ -276,6 +299,11 @@ func (c *Catalog) DeleteWorkspace(ctx context.Context, key Key, cascade bool) (w
 		}
 		if err := c.in(space).clear(tx, cascade); err != nil {
 			return err
+		}
+		if names := c.byName[kindWorkspaceNames]; names != nil {
+			if err := c.remove(tx, names, space); err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
 		}
 		return c.remove(tx, k, k.id(o))
 	})

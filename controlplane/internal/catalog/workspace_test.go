@@ -25,7 +25,7 @@ import (
 // space makes a workspace and returns the world in it.
 func (w *world) space(name string) *world {
 	w.t.Helper()
-	id, _, err := w.EnsureWorkspace(w.t.Context(), name)
+	id, err := w.EnsureWorkspace(w.t.Context(), name)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestWorkspaceNames(t *testing.T) {
 		if _, err := w.Insert(t.Context(), def, schema.Object{"name": name}); err == nil {
 			t.Errorf("%s is taken", name)
 		}
-		if _, _, err := w.EnsureWorkspace(t.Context(), name); err == nil {
+		if _, err := w.EnsureWorkspace(t.Context(), name); err == nil {
 			t.Errorf("%s is taken", name)
 		}
 	}
@@ -233,6 +233,70 @@ func TestWorkspaceNames(t *testing.T) {
 	}
 	if _, err := w.Upsert(t.Context(), def, catalog.Key{ID: d["id"].(string)}, catalog.Scope{}, schema.Object{"name": "else"}); err == nil {
 		t.Error("the default workspace gets another name")
+	}
+}
+
+// TestNodesKnowNames holds that names of workspaces are streamed, but not the default one's:
+// who has no other sees no difference.
+func TestNodesKnowNames(t *testing.T) {
+	w := newWorld(t)
+	if at := w.revision(); at != 0 {
+		t.Errorf("a new store is at revision %d", at)
+	}
+	names := func() map[any]any {
+		t.Helper()
+		page, err := w.List(t.Context(), w.def("workspace_names"), catalog.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[any]any{}
+		for _, o := range page.Entities {
+			out[o["id"]] = o["name"]
+		}
+		return out
+	}
+	o := w.insert("workspaces", schema.Object{"name": "a"})
+	id, _ := o["id"].(string)
+	at := w.revision()
+	if _, err := w.Update(t.Context(), w.def("workspaces"), catalog.Key{ID: id}, catalog.Scope{}, schema.Object{"comment": "c"}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[any]any{id: "a"}, names()); diff != "" || w.revision() != at {
+		t.Errorf("%s, revision %d after %d", diff, w.revision(), at)
+	}
+	if _, err := w.Upsert(t.Context(), w.def("workspaces"), catalog.Key{ID: id}, catalog.Scope{}, schema.Object{"name": "b"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Replace(t.Context(), nil); err != nil { // which is about something else
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[any]any{id: "b"}, names()); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := w.DeleteWorkspace(t.Context(), catalog.Key{ID: id}, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(); len(got) > 0 {
+		t.Errorf("left behind: %v", got)
+	}
+}
+
+// TestIndexesAreThoseOfStoresBefore holds that stores which knew no workspaces and groups
+// are read as they are.
+func TestIndexesAreThoseOfStoresBefore(t *testing.T) {
+	w := newWorld(t)
+	p := w.insert("plugins", schema.Object{"name": "key-auth", "instance_name": "i", "tags": []any{"t"}})
+	if err := w.store.View(func(tx store.Tx) error {
+		for index, key := range map[string]string{
+			"plugins.name.route.service.consumer": `/["key-auth",null,null,null]`, "plugins.instance_name": "/i",
+		} {
+			if id, err := tx.Lookup(index, key); err != nil || id != p["id"] {
+				t.Errorf("%s of %s leads to %q, %v", index, key, id, err)
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -253,6 +253,11 @@ func (c *Catalog) write(tx store.WriteTx, k *kind, o, in schema.Object) (schema.
 	if err := k.put(tx, o); err != nil {
 		return nil, err
 	}
+	if k.name == kindWorkspaces {
+		if err := c.announce(tx, k, o); err != nil {
+			return nil, err
+		}
+	}
 	if k.name == kindCertificates && given {
 		if err := c.setServerNames(tx, k.id(o), names); err != nil {
 			return nil, err

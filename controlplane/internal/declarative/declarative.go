@@ -22,8 +22,7 @@ import (
 type Catalog interface {
 	In(workspace string) catalog.API
 	Workspace(ctx context.Context, nameOrID string) (id, name string, err error)
-	EnsureWorkspace(ctx context.Context, name string) (id string, made bool, err error)
-	DeleteWorkspace(ctx context.Context, key catalog.Key, cascade bool) (catalog.Written, error)
+	Declare(ctx context.Context, workspace string, entities catalog.Declared, stored bool) (id string, p store.Position, err error)
 }
 
 // Options of a Service.
@@ -78,27 +77,17 @@ func (s *Service) Load(ctx context.Context, workspace string, document io.Reader
 	if len(f.wrong) > 0 {
 		return nil, store.Position{}, refuse(f.wrong)
 	}
-	id, made, err := s.o.Catalog.EnsureWorkspace(ctx, name)
-	if v, ok := errors.AsType[*schema.Violation](err); ok {
-		return nil, store.Position{}, refuse(schema.Object{"_workspace": v.Fields["name"]})
-	}
-	if err != nil {
-		return nil, store.Position{}, fmt.Errorf("workspace %s: %w", name, err)
-	}
-	in := s.o.Catalog.In(id)
-	p, err := in.ReplaceFrom(ctx, f, top["_transform"] == false)
-	if err != nil && made {
-		if _, undo := s.o.Catalog.DeleteWorkspace(ctx, catalog.Key{ID: id}, false); undo != nil {
-			err = errors.Join(err, fmt.Errorf("remove workspace %s again: %w", name, undo))
-		}
-	}
+	id, p, err := s.o.Catalog.Declare(ctx, name, f, top["_transform"] == false)
 	if refused, ok := errors.AsType[*catalog.ReplaceError](err); ok {
 		return nil, p, f.explain(refused, flatten)
+	}
+	if v, ok := errors.AsType[*schema.Violation](err); ok {
+		return nil, p, refuse(schema.Object{"_workspace": v.Fields["name"]})
 	}
 	if err != nil {
 		return nil, p, err
 	}
-	l := &loaded{ctx: ctx, in: in}
+	l := &loaded{ctx: ctx, in: s.o.Catalog.In(id)}
 	for _, kind := range f.kinds {
 		l.kinds = append(l.kinds, s.names[kind])
 	}

@@ -125,6 +125,9 @@ func TestWorkspaceOfADocument(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if p, _ := w.store.Position(); p.Revision != 2 {
+		t.Errorf("two documents made %d revisions", p.Revision)
+	}
 	names := func(workspace, host string) {
 		t.Helper()
 		id, _, err := w.c.Workspace(t.Context(), workspace)
@@ -167,8 +170,12 @@ func TestWorkspaceOfADocument(t *testing.T) {
 // trace.
 func TestRefusedDocumentMakesNoWorkspace(t *testing.T) {
 	w := newWorld(t)
+	before, _ := w.store.Position()
 	if _, err := w.load(`{"_format_version":"3.0","_workspace":"team","services":[{"name":"s"}]}`); err == nil {
 		t.Fatal("a service without host")
+	}
+	if after, _ := w.store.Position(); after != before {
+		t.Error("something has changed")
 	}
 	if _, _, err := w.c.Workspace(t.Context(), "team"); !errors.Is(err, catalog.ErrNotFound) {
 		t.Errorf("the workspace is there: %v", err)

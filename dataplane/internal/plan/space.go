@@ -15,6 +15,7 @@ import (
 // workspace has none, the Plan itself is what its requests see.
 type Space struct {
 	id        string
+	name      string
 	plan      *Plan
 	scopes    []*scopes                   // in running order
 	upstreams cow.Map[*balancer.Upstream] // by name
@@ -22,12 +23,13 @@ type Space struct {
 
 var _ pdk.View = (*Space)(nil)
 
-// View returns what requests of a workspace's routes can see.
-func (p *Plan) View(workspace string) pdk.View {
+// View returns what requests of a workspace's routes can see, and its name; "" when the
+// plan does not know it.
+func (p *Plan) View(workspace string) (v pdk.View, name string) {
 	if s := p.spaces[workspace]; s != nil {
-		return s
+		return s, s.name
 	}
-	return p
+	return p, ""
 }
 
 // ByID follows pdk.View.
@@ -64,6 +66,12 @@ func (n *building) buildSpaces(p *Plan) {
 			if p.spaces[id] == nil {
 				p.spaces[id] = &Space{id: id, plan: p}
 			}
+		}
+	}
+	for id, s := range p.spaces {
+		s.name = ""
+		if e := get[entity.WorkspaceName](p, "workspace_names", id); e != nil {
+			s.name = e.Name
 		}
 	}
 }

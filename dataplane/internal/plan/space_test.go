@@ -58,6 +58,7 @@ func view(p *plan.Plan, kinds *entity.Kinds, space string) map[string]any {
 		return list
 	}
 	out := map[string]any{}
+	v, _ := p.View(space)
 	for i := range 8 {
 		var m router.Match
 		path := fmt.Sprint("/r", i)
@@ -77,7 +78,7 @@ func view(p *plan.Plan, kinds *entity.Kinds, space string) map[string]any {
 			if consumer != "" {
 				consumer = space + consumer
 			}
-			seen = append(seen, bare(ids(&r.Chain, consumer, p.View(space).ConsumerGroups(consumer)...)))
+			seen = append(seen, bare(ids(&r.Chain, consumer, v.ConsumerGroups(consumer)...)))
 		}
 		if r.Service != nil {
 			seen = append(seen, r.Service.Entity.Name, r.Service.Entity.Host)
@@ -93,7 +94,6 @@ func view(p *plan.Plan, kinds *entity.Kinds, space string) map[string]any {
 			out[name] = bare(seen)
 		}
 	}
-	v := p.View(space)
 	for i := range 12 {
 		name := fmt.Sprintf("s%d-%d", i/3, i%3)
 		if s, ok := v.ByKey(kinds.ByKind("services"), "name", name).(*entity.Service); ok {
@@ -368,7 +368,7 @@ func TestChoosingDoesNotAllocate(t *testing.T) {
 		}
 		route := r.route(path)
 		if n := testing.AllocsPerRun(100, func() {
-			v := p.View(space)
+			v, _ := p.View(space)
 			c, _ := v.ByKey(consumers, "username", "u").(*entity.Consumer)
 			groups := v.ConsumerGroups(c.ID)
 			if v.ByID(consumers, c.ID) == nil || len(groups) != 1 {
@@ -394,5 +394,27 @@ func TestBadWorkspace(t *testing.T) {
 	errs, err := r.Apply(t.Context(), config.Update{Changes: []config.Change{{Op: config.Put, Kind: "routes", ID: "r", Body: []byte(`{"id":"r","ws_id":{}}`)}}})
 	if err == nil || len(errs) != 1 || errs[0].ID != "r" {
 		t.Errorf("got %v, %v", errs, err)
+	}
+}
+
+func TestNamesOfWorkspaces(t *testing.T) {
+	r := newRoom(t)
+	name := func() string {
+		_, name := r.Current().View("w")
+		return name
+	}
+	for _, step := range []struct {
+		change config.Change
+		want   string
+	}{
+		{put("workspace_names", "w", object{"name": "early"}), ""},
+		{in("w", []config.Change{put("routes", "r", object{"paths": []string{"/r"}})})[0], "early"},
+		{put("workspace_names", "w", object{"name": "team"}), "team"},
+		{remove("workspace_names", "w"), ""},
+	} {
+		r.apply(false, step.change)
+		if got := name(); got != step.want {
+			t.Errorf("after %s %s the name is %q, want %q", step.change.Kind, step.change.ID, got, step.want)
+		}
 	}
 }

@@ -21,7 +21,8 @@ func (p *Proxy) route(w *walk, x *pdk.Exchange) bool {
 	}
 	w.route, x.Route = route, route.Entity
 	if route.Workspace != "" {
-		x.Workspace, x.View = route.Workspace, w.plan.View(route.Workspace)
+		x.Workspace = route.Workspace
+		x.View, x.WorkspaceName = w.plan.View(route.Workspace)
 	}
 	x.Captures.Names = append(x.Captures.Names, w.match.Names...)
 	x.Captures.Values = append(x.Captures.Values, w.match.Values...)

@@ -54,9 +54,12 @@ func Source(x *pdk.Exchange) string {
 	return "kong"
 }
 
-// Workspace names the workspace of an exchange: "default", or the id of another one, whose
-// name data planes do not know.
+// Workspace names the workspace of an exchange: "default", or another one, by its id while
+// the data plane does not know its name.
 func Workspace(x *pdk.Exchange) string {
+	if x.WorkspaceName != "" {
+		return x.WorkspaceName
+	}
 	if x.Workspace != "" {
 		return x.Workspace
 	}
@@ -124,6 +127,9 @@ func Append(b []byte, x *pdk.Exchange) []byte {
 	b = append(b, '"')
 	if x.Workspace != "" {
 		b = appendMember(b, `,"workspace":`, x.Workspace)
+		if x.WorkspaceName != "" {
+			b = appendMember(b, `,"workspace_name":`, x.WorkspaceName)
+		}
 	} else {
 		b = append(b, `,"workspace_name":"default"`...)
 	}

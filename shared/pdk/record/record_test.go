@@ -81,7 +81,8 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// TestWorkspace: other workspaces than the default one are known by their ids.
+// TestWorkspace: other workspaces than the default one are known by their ids, and by
+// their names when those are known.
 func TestWorkspace(t *testing.T) {
 	x := exchange()
 	x.Workspace, x.Route.WorkspaceID, x.Service.WorkspaceID = "w1", "w1", "w1"
@@ -89,6 +90,11 @@ func TestWorkspace(t *testing.T) {
 	route, _ := got["route"].(map[string]any)
 	service, _ := got["service"].(map[string]any)
 	if got["workspace"] != "w1" || got["workspace_name"] != nil || route["ws_id"] != "w1" || service["ws_id"] != "w1" || record.Workspace(x) != "w1" {
+		t.Errorf("got %v", got)
+	}
+	x.WorkspaceName = "team"
+	got, _ = decode(t, record.Append(nil, x)).(map[string]any)
+	if got["workspace"] != "w1" || got["workspace_name"] != "team" || record.Workspace(x) != "team" {
 		t.Errorf("got %v", got)
 	}
 }
