@@ -27,6 +27,7 @@ type options struct {
 	connections int
 	only        string
 	noFlows     bool
+	plugins     bool
 	bin         string
 	write       bool
 	routers     bool
@@ -41,6 +42,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds; the medians of them are printed")
 	flag.IntVar(&o.connections, "connections", 64, "keep-alive connections of the load")
 	flag.StringVar(&o.only, "case", "", "run only the cases whose name holds this")
+	flag.BoolVar(&o.plugins, "plugins", false, "measure what each plugin adds, and nothing else")
 	flag.BoolVar(&o.noFlows, "no-flows", false, "leave out WebSocket, gRPC, large bodies, idle connections and latency at low load")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the built programs")
 	flag.BoolVar(&o.write, "write", false, "write the result into scripts/bench/results as well")
@@ -77,6 +79,13 @@ func run(o options) (err error) {
 	defer func() { err = errors.Join(err, s.stop()) }()
 	fmt.Println("starting nginx, HAProxy, a control plane and a data plane")
 	if err := s.start(ctx); err != nil {
+		return err
+	}
+	if o.plugins {
+		rows, err := s.measurePlugins(ctx, o.rounds, max(1, o.seconds/(o.rounds*2*(1+len(s.pluginCases())))), o.connections)
+		if err == nil {
+			printPlugins(os.Stdout, rows)
+		}
 		return err
 	}
 	cases := selected(s.cases(), o.only)
