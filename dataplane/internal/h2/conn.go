@@ -147,7 +147,7 @@ func (c *Conn) Serve() error {
 	if errors.As(err, &broken) {
 		c.mu.Lock()
 		c.out = appendGoAway(c.out, c.lastID, broken.Code, broken.Reason)
-		c.flushLocked()
+		c.writtenLocked()
 		c.mu.Unlock()
 	}
 	c.end(err)

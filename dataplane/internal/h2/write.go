@@ -48,6 +48,7 @@ func (c *Conn) flushLocked() {
 		}
 	}
 	c.flushing = false
+	c.drained.Broadcast()
 	c.maybeEndLocked()
 }
 
@@ -62,6 +63,19 @@ func (c *Conn) flushSoonLocked() {
 		c.flushLocked()
 		c.mu.Unlock()
 	}()
+}
+
+// writtenLocked waits until all that was appended is written, by whomever, for a second at
+// most: what comes next is the end of the connection.
+func (c *Conn) writtenLocked() {
+	_ = c.nc.SetWriteDeadline(time.Now().Add(time.Second))
+	for (c.flushing || len(c.out) > 0) && c.err == nil {
+		if c.flushing {
+			c.drained.Wait()
+		} else {
+			c.flushLocked()
+		}
+	}
 }
 
 // roomLocked waits until there is room for another frame.
