@@ -120,10 +120,10 @@ func (t *trip) writeRest(p []byte) error {
 		if err != nil {
 			return err
 		}
-		if t.early.answered.Load() {
+		// An answer to all of it is none that came too early.
+		if p = p[n:]; len(p) > 0 && t.early.answered.Load() {
 			return errAnswered
 		}
-		p = p[n:]
 	}
 	return nil
 }
