@@ -29,10 +29,13 @@ type Options struct {
 	OnStream func(*Stream)
 }
 
-// Windows that we give to peers: for a stream and for the connection.
+// Windows that we give to peers: for a stream and for the connection. A client's bounds
+// nothing beyond its streams': requests of many share the connection, and some whose
+// responses nobody reads must not hold up those of others.
 const (
-	streamWindow = 256 << 10
-	connWindow   = 1 << 20
+	streamWindow     = 256 << 10
+	connWindow       = 1 << 20
+	clientConnWindow = 1 << 30
 )
 
 // Conn is one connection. It is safe for concurrent use.
@@ -59,10 +62,13 @@ type Conn struct {
 
 	streams map[uint32]*Stream
 	nextID  uint32 // of the next stream that we open
-	lastID  uint32 // of the newest stream that the peer opened
+	// lastID is of the newest stream of the peer that counts, seenID of the newest at all:
+	// streams that it opens behind Final do not count.
+	lastID, seenID uint32
 	// remote counts the peer's streams that are open, running those whose owner has not
 	// closed them.
 	remote, running int
+	reserved        int // streams that somebody is about to open
 	// sendWindow is what we may send, window what the peer may.
 	sendWindow, window int64
 	// resets are the last streams that we have reset.
@@ -108,6 +114,9 @@ func New(nc net.Conn, o Options) *Conn {
 		started: now, idleSince: now, heard: now, ended: make(chan struct{}),
 	}
 	c.drained.L = &c.mu
+	if !o.Server {
+		c.window = clientConnWindow
+	}
 	c.encoder = hpack.NewEncoder(&c.encoded)
 	c.decoder = hpack.NewDecoder(4096, c.block.emit)
 	c.decoder.SetMaxStringLength(2 * maxBlock)
@@ -134,7 +143,7 @@ func (c *Conn) appendSettings() {
 	for _, s := range list {
 		c.out = appendSetting(c.out, uint16(s[0]), s[1]) //nolint:gosec // ids are small
 	}
-	c.out = appendWindow(c.out, 0, connWindow-defaultWindow)
+	c.out = appendWindow(c.out, 0, c.window-defaultWindow)
 }
 
 // Serve reads the connection until it ends, and returns why: nil when both sides agreed.
@@ -298,11 +307,13 @@ func (c *Conn) maybeEndLocked() {
 	c.err = ErrClosed
 	close(c.ended)
 	c.drained.Broadcast()
-	if half, ok := c.nc.(interface{ CloseWrite() error }); ok && c.o.Server && half.CloseWrite() == nil {
-		_ = c.nc.SetReadDeadline(time.Now().Add(time.Second)) // the peer's own end
+	half, ok := c.nc.(interface{ CloseWrite() error })
+	if !ok || !c.o.Server {
+		_ = c.nc.SetReadDeadline(time.Unix(1, 0))
 		return
 	}
-	_ = c.nc.SetReadDeadline(time.Unix(1, 0))
+	_ = c.nc.SetReadDeadline(time.Now().Add(time.Second)) // the peer's own end
+	go func() { _ = half.CloseWrite() }()                 // TLS writes, which may take its time
 }
 
 // goneLocked takes a stream off the connection.
@@ -391,6 +402,7 @@ func (c *Conn) handleAll(wantPreface *bool) error {
 	c.mu.Lock()
 	c.heard, c.pinged = time.Now(), time.Time{}
 	var err error
+	whole := false
 	for err == nil {
 		f, n, bad := parseFrame(b)
 		if bad != nil {
@@ -400,7 +412,7 @@ func (c *Conn) handleAll(wantPreface *bool) error {
 		if n == 0 {
 			break
 		}
-		b = b[n:]
+		b, whole = b[n:], true
 		if bad := c.handleLocked(&f); bad != nil {
 			err = bad
 		}
@@ -408,7 +420,7 @@ func (c *Conn) handleAll(wantPreface *bool) error {
 	switch {
 	case len(b) == 0 && !c.block.open:
 		c.partSince = time.Time{}
-	case c.partSince.IsZero():
+	case c.partSince.IsZero(), whole && !c.block.open: // of a body that comes without a pause, a frame is always cut
 		c.partSince = c.heard
 	}
 	if len(c.out) > 4*maxPending && err == nil {

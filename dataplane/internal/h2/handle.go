@@ -42,7 +42,7 @@ func (c *Conn) idle(id uint32) bool {
 	if c.ours(id) {
 		return id >= c.nextID
 	}
-	return id > c.lastID
+	return id > c.seenID
 }
 
 // spoil resets a stream whose peer broke the rules for it.
@@ -89,7 +89,7 @@ func (c *Conn) dataLocked(f *frame) *ConnError {
 	switch {
 	case s == nil:
 		c.giveLocked(size)
-		if !c.wasReset(f.stream) {
+		if !c.wasReset(f.stream) && (c.ours(f.stream) || f.stream <= c.lastID) {
 			c.spoilLocked(f.stream, StreamClosed)
 		}
 		return nil
@@ -116,7 +116,12 @@ func (c *Conn) dataLocked(f *frame) *ConnError {
 		c.spoilLocked(f.stream, ProtocolError)
 		return nil
 	}
-	if len(p) > 0 {
+	switch {
+	case len(p) == 0:
+	case s.readClosed: // nobody reads it: the room is for others
+		c.giveLocked(len(p))
+		s.dropped = true
+	default:
 		if s.at > 0 && len(s.in)+len(p) > cap(s.in) {
 			s.in = s.in[:copy(s.in, s.in[s.at:])]
 			s.at = 0
@@ -202,7 +207,7 @@ func (c *Conn) headedLocked(block []byte) *ConnError {
 		return c.requestLocked()
 	case s == nil && c.idle(b.stream):
 		return protocol("HEADERS of a stream that was not opened")
-	case s == nil && (!c.o.Server || c.wasReset(b.stream)):
+	case s == nil && (!c.o.Server || c.wasReset(b.stream) || b.stream > c.lastID):
 		return nil
 	case s == nil:
 		return &ConnError{StreamClosed, "HEADERS of a stream that has ended"}
@@ -226,12 +231,13 @@ func (c *Conn) headedLocked(block []byte) *ConnError {
 // requestLocked opens a stream of a client.
 func (c *Conn) requestLocked() *ConnError {
 	b := &c.block
+	c.seenID = b.stream
 	if c.final {
 		return nil // the client was told that it does not count
 	}
 	c.lastID = b.stream
 	switch {
-	case b.selfish, !b.tooLarge && b.requestMalformed() != "", b.end && b.length > 0:
+	case b.selfish, b.malformed != "", !b.tooLarge && b.requestMalformed() != "", b.end && b.length > 0:
 		c.spoilLocked(b.stream, ProtocolError)
 		return nil
 	case c.running >= 4*c.o.MaxStreams:
@@ -332,9 +338,18 @@ func (c *Conn) settingsLocked(f *frame) *ConnError {
 	case f.has(flagAck):
 		return nil
 	}
+	window := c.peer.window
 	for p := f.payload; len(p) > 0; p = p[settingSize:] {
 		if err := c.settingLocked(binary.BigEndian.Uint16(p), binary.BigEndian.Uint32(p[2:])); err != nil {
 			return err
+		}
+	}
+	if more := c.peer.window - window; more != 0 {
+		for _, s := range c.streams {
+			if s.out += more; s.out > maxWindow {
+				return &ConnError{FlowControlError, "INITIAL_WINDOW_SIZE makes a window too large"}
+			}
+			s.signalWrite()
 		}
 	}
 	c.settled = true
@@ -356,14 +371,7 @@ func (c *Conn) settingLocked(id uint16, v uint32) *ConnError {
 		if v > maxWindow {
 			return &ConnError{FlowControlError, "INITIAL_WINDOW_SIZE is too large"}
 		}
-		more := int64(v) - c.peer.window
 		c.peer.window = int64(v)
-		for _, s := range c.streams {
-			if s.out += more; s.out > maxWindow {
-				return &ConnError{FlowControlError, "INITIAL_WINDOW_SIZE makes a window too large"}
-			}
-			s.signalWrite()
-		}
 	case settingMaxFrame:
 		if v < maxFrame || v > 1<<24-1 {
 			return protocol("MAX_FRAME_SIZE is %d", v)
@@ -404,6 +412,7 @@ func (c *Conn) peerGoesLocked(f *frame) *ConnError {
 			c.goneLocked(s)
 		}
 	}
+	c.maybeEndLocked() // there may have been none
 	return nil
 }
 

@@ -25,6 +25,8 @@ type Stream struct {
 	inEnded  bool  // the peer has ended its side
 	// readClosed means that the owner wants no more.
 	readClosed bool
+	dropped    bool // something that came then
+	outHeaded  bool // our final head was appended
 	outEnded   bool // we have ended ours
 	closed     bool // its owner is done with it
 	tooLarge   bool
@@ -46,12 +48,25 @@ func (c *Conn) newStreamLocked(id uint32) *Stream {
 	return s
 }
 
-// Open opens a stream with a request's head. false means that the connection takes no more
-// streams; an error with true that it failed.
+// Reserve keeps room for a stream that is about to be opened; false means that there is none.
+func (c *Conn) Reserve() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.spareLocked() <= 0 {
+		return false
+	}
+	c.reserved++
+	return true
+}
+
+// Open opens a stream with a request's head, for which there is room since Reserve. false
+// means that the connection takes no more streams all the same; an error with true that it
+// failed.
 func (c *Conn) Open(fields Fields, end, noBody bool) (s *Stream, ok bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil || c.away || c.goingAway || len(c.streams) >= c.peer.maxStreams || c.nextID > maxID {
+	c.reserved = max(c.reserved-1, 0)
+	if c.spareLocked() <= 0 {
 		return nil, false, nil
 	}
 	s = c.newStreamLocked(c.nextID)
@@ -70,10 +85,14 @@ func (c *Conn) Open(fields Fields, end, noBody bool) (s *Stream, ok bool, err er
 func (c *Conn) Spare() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.spareLocked()
+}
+
+func (c *Conn) spareLocked() int {
 	if c.err != nil || c.away || c.goingAway || c.nextID > maxID {
 		return -1
 	}
-	return c.peer.maxStreams - len(c.streams)
+	return max(c.peer.maxStreams-len(c.streams)-c.reserved, 0)
 }
 
 func (s *Stream) signal() {
@@ -160,6 +179,8 @@ func (s *Stream) Read(p []byte, limit time.Duration) (int, error) {
 			return n, nil
 		}
 		switch {
+		case s.dropped:
+			return 0, ErrEnded
 		case s.inEnded:
 			return 0, io.EOF
 		case s.err != nil:
@@ -170,7 +191,7 @@ func (s *Stream) Read(p []byte, limit time.Duration) (int, error) {
 			return 0, nil
 		}
 		c.flushLocked()
-		if !s.waitLocked(s.readWake, limit) && s.at == len(s.in) && !s.inEnded && s.err == nil {
+		if !s.waitLocked(s.readWake, limit) && s.at == len(s.in) && !s.inEnded && !s.readClosed && s.err == nil {
 			return 0, ErrTimeout
 		}
 	}
@@ -202,7 +223,7 @@ func (s *Stream) Came() bool {
 func (s *Stream) Whole() ([]byte, bool) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	if !s.inEnded {
+	if !s.inEnded || s.dropped {
 		return nil, false
 	}
 	b := s.in[s.at:]
@@ -253,17 +274,40 @@ func (s *Stream) Trailer() []hpack.HeaderField {
 func (s *Stream) WriteHead(fields Fields, end bool) error {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	if err := s.writableLocked(); err != nil {
+	if err := s.roomLocked(); err != nil {
 		return err
 	}
-	if err := s.c.roomLocked(); err != nil {
-		return err
-	}
+	s.outHeaded = true
 	s.c.headLocked(s.id, fields, end)
 	if end {
 		s.endLocked()
 	}
 	return nil
+}
+
+// WriteInterim appends an interim head, unless the final one was before it: that happens
+// when a request is answered while its body begins to be read.
+func (s *Stream) WriteInterim(fields Fields) error {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if err := s.roomLocked(); err != nil {
+		return err
+	}
+	if s.outHeaded {
+		return ErrEnded
+	}
+	s.c.headLocked(s.id, fields, false)
+	return nil
+}
+
+// roomLocked waits until there is room for another frame of the stream. The stream may have
+// ended meanwhile: nothing may follow then.
+func (s *Stream) roomLocked() error {
+	err := s.c.roomLocked()
+	if ended := s.writableLocked(); ended != nil {
+		return ended
+	}
+	return err
 }
 
 func (s *Stream) writableLocked() error {
@@ -282,8 +326,9 @@ func (s *Stream) Write(p []byte, end bool, limit time.Duration) (n int, err erro
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var until time.Time // room for a byte is waited for, whatever else moves on the connection
 	for {
-		if err := s.writableLocked(); err != nil {
+		if err := s.roomLocked(); err != nil {
 			return n, err
 		}
 		part := int64(min(len(p), c.peer.maxFrame))
@@ -293,17 +338,20 @@ func (s *Stream) Write(p []byte, end bool, limit time.Duration) (n int, err erro
 			if min(s.out, c.sendWindow) > 0 || s.err != nil {
 				continue
 			}
-			if !s.waitLocked(s.writeWake, limit) && min(s.out, c.sendWindow) <= 0 && s.err == nil {
+			rest := limit
+			if limit > 0 {
+				now := time.Now()
+				if until.IsZero() {
+					until = now.Add(limit)
+				}
+				rest = max(until.Sub(now), 1)
+			}
+			if !s.waitLocked(s.writeWake, rest) && min(s.out, c.sendWindow) <= 0 && s.err == nil {
 				return n, ErrStalled
 			}
 			continue
 		}
-		if err := c.roomLocked(); err != nil {
-			return n, err
-		}
-		if min(s.out, c.sendWindow) < part {
-			continue // it was used while we waited for room
-		}
+		until = time.Time{}
 		last := int(part) == len(p)
 		flags := uint8(0)
 		if last && end {
@@ -396,4 +444,9 @@ func (s *Stream) CloseRead() {
 	defer s.c.mu.Unlock()
 	s.readClosed = true
 	s.signal()
+	left := len(s.in) - s.at
+	s.in, s.at, s.dropped = nil, 0, s.dropped || left > 0
+	if s.c.giveLocked(left) {
+		s.c.flushLocked()
+	}
 }

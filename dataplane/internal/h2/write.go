@@ -29,8 +29,7 @@ func (c *Conn) flushLocked() {
 		b := c.out
 		c.out, c.spare = c.spare[:0], nil
 		c.mu.Unlock()
-		_ = c.nc.SetWriteDeadline(time.Now().Add(c.o.WriteTimeout))
-		_, err := c.nc.Write(b)
+		err := c.put(b)
 		c.mu.Lock()
 		if cap(b) <= maxPending {
 			c.spare = b[:0]
@@ -50,6 +49,22 @@ func (c *Conn) flushLocked() {
 	c.flushing = false
 	c.drained.Broadcast()
 	c.maybeEndLocked()
+}
+
+// onePut is how much a peer has to take within the time for a write.
+const onePut = 64 << 10
+
+// put writes to the connection.
+func (c *Conn) put(b []byte) error {
+	for len(b) > 0 {
+		part := b[:min(len(b), onePut)]
+		_ = c.nc.SetWriteDeadline(time.Now().Add(c.o.WriteTimeout))
+		if _, err := c.nc.Write(part); err != nil {
+			return err
+		}
+		b = b[len(part):]
+	}
+	return nil
 }
 
 // flushSoonLocked has what was appended written by somebody who may wait: the goroutine that

@@ -156,7 +156,7 @@ func (c *chunks) endOfTrailer() (done bool, err error) {
 	}
 	if c.trailer != nil {
 		for _, field := range h.Fields() {
-			if !trailerRefused(field.Name) {
+			if !TrailerRefused(field.Name) {
 				c.trailer.Add(field.Name, field.Value)
 			}
 		}

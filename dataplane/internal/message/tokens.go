@@ -95,8 +95,8 @@ func keepListed(token string) bool {
 	return false
 }
 
-// trailerRefused tells whether a field may not stand in a trailer section.
-func trailerRefused(name string) bool {
+// TrailerRefused tells whether a field may not stand in a trailer section.
+func TrailerRefused(name string) bool {
 	switch strings.ToLower(name) {
 	case "host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "te", "trailer",
 		"upgrade", "expect", "max-forwards", "content-encoding", "content-type", "content-range", "cache-control",

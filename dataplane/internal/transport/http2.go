@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -32,12 +33,13 @@ type dialing struct {
 
 func newHTTP2Client(e *Endpoint) *http2Client { return &http2Client{e: e} }
 
-// take returns a connection that takes a stream more. reused is true when it was there.
-func (h *http2Client) take(timeout time.Duration) (cn *h2.Conn, reused bool, fault *Error) {
+// take returns a connection with room for a stream, which is reserved. reused is true when it
+// was there.
+func (h *http2Client) take(ctx context.Context, timeout time.Duration) (cn *h2.Conn, reused bool, fault *Error) {
 	var timer *time.Timer
 	for waited := false; ; waited = true {
 		h.mu.Lock()
-		if cn := h.spareLocked(); cn != nil {
+		if cn := h.spareLocked(); cn != nil && cn.Reserve() {
 			h.mu.Unlock()
 			return cn, !waited, nil
 		}
@@ -46,9 +48,10 @@ func (h *http2Client) take(timeout time.Duration) (cn *h2.Conn, reused bool, fau
 			d = &dialing{done: make(chan struct{})}
 			h.dialing = d
 			h.mu.Unlock()
-			cn, fault := h.dial(timeout)
+			cn, fault := h.dial(timeout) //nolint:contextcheck // others wait for it, too
 			h.mu.Lock()
 			if h.dialing, d.fault = nil, fault; cn != nil {
+				cn.Reserve() // before others take it all
 				h.conns = append(h.conns, cn)
 			}
 			h.mu.Unlock()
@@ -61,6 +64,10 @@ func (h *http2Client) take(timeout time.Duration) (cn *h2.Conn, reused bool, fau
 			defer timer.Stop()
 		}
 		var over <-chan time.Time
+		var ended <-chan struct{}
+		if ctx != nil {
+			ended = ctx.Done()
+		}
 		if timer != nil {
 			over = timer.C
 		}
@@ -70,6 +77,8 @@ func (h *http2Client) take(timeout time.Duration) (cn *h2.Conn, reused bool, fau
 				same := *d.fault
 				return nil, false, &same
 			}
+		case <-ended:
+			return nil, false, &Error{Kind: ErrConnect, Err: ctx.Err()}
 		case <-over:
 			return nil, false, &Error{Kind: ErrConnectTimeout, Err: errors.New("no connection in time")}
 		}
@@ -85,7 +94,12 @@ func (h *http2Client) spareLocked() *h2.Conn {
 		if n > room {
 			best, room = cn, n
 		}
-		return n < 0
+		select {
+		case <-cn.Ended(): // others are still looked after
+			return true
+		default:
+			return false
+		}
 	})
 	return best
 }
@@ -143,7 +157,7 @@ func (h *http2Client) roundTrip(x *pdk.Exchange, c *Call) *Error {
 		return fault
 	}
 	for try := 0; ; try++ {
-		cn, reused, fault := h.take(c.Timeouts.Connect)
+		cn, reused, fault := h.take(c.Context, c.Timeouts.Connect)
 		if fault != nil {
 			return fault
 		}
@@ -163,6 +177,9 @@ func (h *http2Client) roundTrip(x *pdk.Exchange, c *Call) *Error {
 		}
 		s.Release()
 		stale := reused && errors.Is(fault.Err, errEnded) && repeatable(x.Upstream.Method)
+		if c.Context != nil && c.Context.Err() != nil {
+			return fault
+		}
 		if fault.BodyTaken || try >= maxTries || !errors.Is(fault.Err, h2.ErrUnsent) && !stale {
 			return fault
 		}

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +28,7 @@ func over(t *testing.T, handler http.HandlerFunc, o transport.Options, test func
 			s := httptest.NewUnstartedServer(handler)
 			s.Config.ErrorLog = hclog.NewNullLogger().StandardLogger(nil)
 			s.Config.Protocols = new(http.Protocols)
+			s.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 100}
 			key := transport.EndpointKey{Network: "tcp", Protocol: protocol}
 			if protocol == transport.H2 {
 				key.TLS, key.ServerName = true, "example.com"
@@ -293,4 +296,73 @@ func TestUpstreamWithoutHTTP2(t *testing.T) {
 	if err := e.RoundTrip(x, seconds()); err == nil || err.Kind != transport.ErrTLS {
 		t.Errorf("RoundTrip = %+v, want ErrTLS", err)
 	}
+}
+
+// TestHTTP2Burst holds that requests which come at once, many times what a connection takes,
+// find connections.
+func TestHTTP2Burst(t *testing.T) {
+	const n = 750
+	var came atomic.Int64
+	var all atomic.Pointer[chan struct{}]
+	over(t, func(http.ResponseWriter, *http.Request) {
+		if came.Add(1) == n {
+			close(*all.Load())
+		}
+		<-*all.Load()
+	}, transport.Options{}, func(t *testing.T, e *transport.Endpoint) {
+		var done sync.WaitGroup
+		came.Store(0)
+		together := make(chan struct{})
+		all.Store(&together)
+		start := make(chan struct{})
+		for range n {
+			done.Go(func() {
+				<-start
+				x := newExchange(nil, 0)
+				c := seconds()
+				c.Timeouts.Connect, c.Timeouts.Read = 20*time.Second, 20*time.Second
+				if err := e.RoundTrip(x, c); err != nil {
+					t.Errorf("RoundTrip = %v", err)
+				}
+				x.Reset()
+			})
+		}
+		close(start)
+		done.Wait()
+	})
+}
+
+// TestHTTP2Context holds that a round trip ends with its context.
+func TestHTTP2Context(t *testing.T) {
+	over(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, transport.Options{}, func(t *testing.T, e *transport.Endpoint) {
+		x, c := newExchange(nil, 0), seconds()
+		defer x.Reset()
+		ctx, cancel := context.WithCancel(context.Background())
+		c.Context = ctx
+		time.AfterFunc(short, cancel)
+		began := time.Now()
+		if err := e.RoundTrip(x, c); err == nil || err.Kind == transport.ErrReadTimeout {
+			t.Errorf("RoundTrip = %v after %v", err, time.Since(began))
+		}
+	})
+}
+
+// TestHTTP2Trailers holds that a trailer section carries nothing that belongs to a head: a
+// client of HTTP/1 may take it for that.
+func TestHTTP2Trailers(t *testing.T) {
+	over(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "abc")
+		w.Header().Set(http.TrailerPrefix+"Set-Cookie", "a=b")
+		w.Header().Set(http.TrailerPrefix+"Grpc-Status", "0")
+	}, transport.Options{}, func(t *testing.T, e *transport.Endpoint) {
+		x := newExchange(nil, 0)
+		defer x.Reset()
+		if err := e.RoundTrip(x, seconds()); err != nil {
+			t.Fatal(err)
+		}
+		_ = readAll(t, x)
+		if diff := cmp.Diff([]pdk.Field{{Name: "grpc-status", Value: "0"}}, x.Response.Trailer.Fields()); diff != "" {
+			t.Errorf("trailer (-want +got):\n%s", diff)
+		}
+	})
 }

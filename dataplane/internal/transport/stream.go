@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"io"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/h2"
+	"github.com/sluice-gateway/sluice/dataplane/internal/message"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
@@ -41,6 +43,9 @@ func (h *http2Client) send(cn *h2.Conn, fields h2.Fields, x *pdk.Exchange, c *Ca
 		return nil, false, nil
 	}
 	s = &stream{s: opened, trailer: &x.Response.Trailer, read: c.Timeouts.Read}
+	if c.Context != nil {
+		defer context.AfterFunc(c.Context, func() { opened.Reset(h2.Cancel) })()
+	}
 	switch {
 	case err != nil || bodiless:
 	case inline != nil && len(inline) <= atOnce:
@@ -147,7 +152,11 @@ func (s *stream) Ready() bool { return s.s.Ready() }
 // end takes the trailers, which come with the end of the body.
 func (s *stream) end() {
 	s.done = true
-	addAll(s.trailer, s.s.Trailer())
+	for _, f := range s.s.Trailer() {
+		if !message.TrailerRefused(f.Name) {
+			s.trailer.Add(f.Name, f.Value)
+		}
+	}
 }
 
 // Done tells that the body has ended.

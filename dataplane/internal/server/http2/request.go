@@ -109,7 +109,7 @@ func (p *pseudo) host(fields []hpack.HeaderField) (string, *message.Refusal) {
 
 // fields adds the lines. Cookies that came apart are one line again (RFC 9113, 8.2.3).
 func (e *Engine) fields(x *pdk.Exchange, fields []hpack.HeaderField) (expects bool, length int64) {
-	h, cookie := &x.Request.Header, ""
+	h, cookie := &x.Request.Header, cookies(x, fields)
 	length = -1
 	for i := range fields {
 		f := &fields[i]
@@ -118,11 +118,11 @@ func (e *Engine) fields(x *pdk.Exchange, fields []hpack.HeaderField) (expects bo
 			continue
 		case "cookie":
 			if cookie != "" {
-				cookie = x.Text.Concat(cookie, "; ", f.Value)
-				h.Set("cookie", cookie)
-				continue
+				h.Add(f.Name, cookie)
+				x.Request.Bytes += int64(len(f.Name) + len(cookie) + len(": \r\n"))
+				cookie = ""
 			}
-			cookie = f.Value
+			continue
 		case "content-length":
 			length = digits(f.Value)
 		case "expect":
@@ -137,6 +137,30 @@ func (e *Engine) fields(x *pdk.Exchange, fields []hpack.HeaderField) (expects bo
 		}
 	}
 	return expects, length
+}
+
+// cookies are all cookies in one line.
+func cookies(x *pdk.Exchange, fields []hpack.HeaderField) (line string) {
+	n, size := 0, 0
+	for i := range fields {
+		if f := &fields[i]; f.Name == "cookie" && f.Value != "" {
+			line = f.Value
+			n, size = n+1, size+len(f.Value)+len("; ")
+		}
+	}
+	if n < 2 {
+		return line
+	}
+	b := x.Text.Room(size)
+	for i := range fields {
+		if f := &fields[i]; f.Name == "cookie" && f.Value != "" {
+			if len(b) > 0 {
+				b = append(b, "; "...)
+			}
+			b = append(b, f.Value...)
+		}
+	}
+	return x.Text.Keep(b)
 }
 
 // digits reads what h2 has checked.
@@ -163,7 +187,7 @@ type requestBody struct {
 func (b *requestBody) Read(p []byte) (int, error) {
 	if b.expects {
 		b.expects = false
-		_ = b.s.WriteHead(func(add func(name, value string, secret bool)) { add(":status", "100", false) }, false)
+		_ = b.s.WriteInterim(func(add func(name, value string, secret bool)) { add(":status", "100", false) })
 	}
 	n, err := b.s.Read(p, b.timeout)
 	if err == io.EOF && !b.ended { //nolint:errorlint // h2 returns it bare
@@ -196,7 +220,9 @@ func (b *requestBody) Whole() ([]byte, bool) {
 func (b *requestBody) end() {
 	b.ended = true
 	for _, f := range b.s.Trailer() {
-		b.trailer.Add(f.Name, f.Value)
+		if !message.TrailerRefused(f.Name) {
+			b.trailer.Add(f.Name, f.Value)
+		}
 	}
 }
 

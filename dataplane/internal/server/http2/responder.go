@@ -181,7 +181,7 @@ func (r *responder) send(resp *pdk.Response, filter func(piece []byte, last bool
 // Informational implements proxy.Responder.
 func (r *responder) Informational(status int, header *pdk.Header) error {
 	var size int64
-	if err := r.s.WriteHead(fields(status, header, -1, func(string) bool { return false }, &size), false); err != nil {
+	if err := r.s.WriteInterim(fields(status, header, -1, func(string) bool { return false }, &size)); err != nil {
 		return err
 	}
 	r.s.Flush()
