@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -269,5 +270,70 @@ func TestReserve(t *testing.T) {
 	}
 	if client.Reserve() {
 		t.Error("a third was reserved")
+	}
+}
+
+// watched tells of what is written.
+type watched struct {
+	net.Conn
+
+	before func(b []byte)
+}
+
+func (w *watched) Write(b []byte) (int, error) {
+	w.before(b)
+	return w.Conn.Write(b)
+}
+
+// TestEndedStreamsGoFirst holds that a stream is off the connection when its peer hears of
+// its end: one that opens another in its place is not refused.
+func TestEndedStreamsGoFirst(t *testing.T) {
+	for name, end := range map[string]func(s *h2.Stream){
+		"head":  func(s *h2.Stream) { _ = s.WriteHead(status("200"), true) },
+		"reset": func(s *h2.Stream) { s.Reset(h2.Cancel) },
+		"body": func(s *h2.Stream) {
+			_ = s.WriteHead(status("200"), false)
+			_, _ = s.Write([]byte("abc"), true, long)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nc, peer := pipe(t)
+			var c *h2.Conn
+			begun, left := make(chan struct{}), make(chan int, 10)
+			c = h2.New(&watched{peer, func([]byte) {
+				select {
+				case <-begun:
+					left <- c.State().Streams
+				default:
+				}
+			}}, h2.Options{Server: true, OnStream: func(s *h2.Stream) {
+				go func() {
+					defer s.Close()
+					if _, _, err := s.Head(long); err == nil {
+						close(begun)
+						end(s)
+					}
+				}()
+			}})
+			done := make(chan error, 1)
+			go func() { done <- c.Serve() }()
+			r := newRaw(t, nc)
+			eventually(t, func() bool { return c.State().Settled })
+			_ = r.WritePing(false, [8]byte{})
+			for f, err := r.ReadFrame(); ; f, err = r.ReadFrame() { // else answers are written when the stream is there
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, ok := f.(*wire.PingFrame); ok {
+					break
+				}
+			}
+			r.headers(1, true, plain...)
+			if n := <-left; n != 0 {
+				t.Errorf("%d streams are left", n)
+			}
+			_ = nc.Close()
+			<-done
+		})
 	}
 }

@@ -379,10 +379,12 @@ func (s *Stream) Flush() {
 	s.c.mu.Unlock()
 }
 
+// endLocked ends our side. A stream that has ended is off the connection before the peer
+// hears of it: it may open another one in its place.
 func (s *Stream) endLocked() {
 	s.outEnded = true
-	s.c.flushLocked()
 	s.doneLocked()
+	s.c.flushLocked()
 }
 
 // doneLocked takes the stream off the connection when both sides have ended.
@@ -406,8 +408,8 @@ func (s *Stream) resetLocked(code ErrCode) {
 	s.failLocked(ErrEnded)
 	s.c.out = appendReset(s.c.out, s.id, code)
 	s.c.rememberReset(s.id)
-	s.c.flushLocked()
 	s.c.goneLocked(s)
+	s.c.flushLocked()
 }
 
 // Close ends the work of the stream's owner. What is not ended then is reset: a server
