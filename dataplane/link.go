@@ -60,7 +60,7 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 				return d.balancerCommand(name, arguments)
 			}
 			if target == "router" {
-				return d.routerCommand(name, arguments) //nolint:contextcheck // as above
+				return d.routerCommand(name, arguments)
 			}
 			p := registry.ByName(target)
 			if p == nil {

@@ -143,7 +143,10 @@ func TestWrite(t *testing.T) {
 		{"b3", "", say(func(c *propagation.Context) { c.Size, c.Debug, c.Parent = 8, true, pdk.SpanID{} }), map[string]string{"x-b3-traceid": short, "x-b3-spanid": span, "x-b3-flags": "1"}, "trace_id.b3=" + short},
 		{"b3-single", "", say(nil), map[string]string{"b3": long + "-" + span + "-1-" + above}, "trace_id.b3=" + long},
 		{"b3-single", "", say(func(c *propagation.Context) { c.Debug = true }), map[string]string{"b3": long + "-" + span + "-d-" + above}, "trace_id.b3=" + long},
-		{"jaeger", "", say(func(c *propagation.Context) { c.Sampling = propagation.Dropped; c.Baggage = []pdk.Field{{Name: "k", Value: "v"}} }), map[string]string{"uber-trace-id": long + ":" + span + ":" + above + ":00", "uberctx-k": "v"}, "trace_id.jaeger=" + long},
+		{"jaeger", "", say(func(c *propagation.Context) {
+			c.Sampling = propagation.Dropped
+			c.Baggage = []pdk.Field{{Name: "k", Value: "v"}}
+		}), map[string]string{"uber-trace-id": long + ":" + span + ":" + above + ":00", "uberctx-k": "v"}, "trace_id.jaeger=" + long},
 		{"ot", "", say(nil), map[string]string{"ot-tracer-traceid": long, "ot-tracer-spanid": span, "ot-tracer-sampled": "1"}, "trace_id.ot=" + long},
 		{"ot", "", say(func(c *propagation.Context) { c.Size = 0 }), map[string]string{"ot-tracer-traceid": short, "ot-tracer-spanid": span, "ot-tracer-sampled": "1"}, "trace_id.ot=" + short},
 		{"aws", "", say(nil), map[string]string{"x-amzn-trace-id": "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=" + span + ";Sampled=1"}, "trace_id.aws=" + long},
