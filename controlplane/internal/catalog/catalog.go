@@ -111,9 +111,6 @@ type API interface {
 	// them, ids that are missing are made from what names an entity. Those that are
 	// refused come as a *ReplaceError.
 	Replace(ctx context.Context, entities map[string][]schema.Object) (store.Position, error)
-	// ReplaceFrom is Replace, or ReplaceStored, for entities that are made as they are
-	// asked for.
-	ReplaceFrom(ctx context.Context, entities Declared, stored bool) (store.Position, error)
 	// ReplaceStored is Replace for entities in their stored form, such as exported ones.
 	ReplaceStored(ctx context.Context, entities map[string][]schema.Object) (store.Position, error)
 	// Tagged lists (entity_name, entity_id, tag) rows, of one tag or of all ("").

@@ -75,15 +75,6 @@ func (c *Catalog) Declare(ctx context.Context, workspace string, entities Declar
 
 var replaceInfo = store.Info{Summary: "replace the configuration", RemovalIntended: true} //nolint:gochecknoglobals // a constant
 
-// ReplaceFrom implements API.
-func (c *Catalog) ReplaceFrom(ctx context.Context, entities Declared, stored bool) (store.Position, error) {
-	op := schema.Declare
-	if stored {
-		op = schema.DeclareStored
-	}
-	return c.replace(ctx, entities, op)
-}
-
 func (c *Catalog) replace(ctx context.Context, entities Declared, op schema.Op) (store.Position, error) {
 	if err := c.declarable(entities); err != nil {
 		return store.Position{}, err

@@ -24,18 +24,16 @@ type ErrCode uint32
 
 // Error codes of RFC 9113, section 7.
 const (
-	NoError            ErrCode = 0x0
-	ProtocolError      ErrCode = 0x1
-	InternalError      ErrCode = 0x2
-	FlowControlError   ErrCode = 0x3
-	StreamClosed       ErrCode = 0x5
-	FrameSizeError     ErrCode = 0x6
-	RefusedStream      ErrCode = 0x7
-	Cancel             ErrCode = 0x8
-	CompressionError   ErrCode = 0x9
-	EnhanceYourCalm    ErrCode = 0xb
-	InadequateSecurity ErrCode = 0xc
-	HTTP11Required     ErrCode = 0xd
+	NoError          ErrCode = 0x0
+	ProtocolError    ErrCode = 0x1
+	InternalError    ErrCode = 0x2
+	FlowControlError ErrCode = 0x3
+	StreamClosed     ErrCode = 0x5
+	FrameSizeError   ErrCode = 0x6
+	RefusedStream    ErrCode = 0x7
+	Cancel           ErrCode = 0x8
+	CompressionError ErrCode = 0x9
+	EnhanceYourCalm  ErrCode = 0xb
 )
 
 // ConnError ends a connection: the peer broke the protocol.
