@@ -144,7 +144,7 @@ func limits() schema.Field {
 	}
 	return own(
 		schema.RecordOf(
-			count("max_connections", "Connections that a node uses at the same time; further requests wait for one. 0 is any number."),
+			count("max_connections", "Connections that a node uses at the same time; further requests wait for one. Over HTTP/2, where requests share connections, each request counts as one. 0 is any number."),
 			count("max_pending", "Requests that wait for a connection; further ones are answered with 503."),
 			count("max_requests", "Requests under way at the same time, those that wait among them; further ones are answered with 503. 0 is any number."),
 			schema.Field{Name: "pending_timeout", Type: schema.Number, Default: 1, Between: []float64{0, 3600}, Description: "Seconds for which a request waits at most."},

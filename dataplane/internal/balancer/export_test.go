@@ -20,3 +20,6 @@ func ProbeWith(t testing.TB, probe func(ctx context.Context, address string) (in
 	}
 	t.Cleanup(func() { probeNetwork = before })
 }
+
+// Below is the draw of weighted hashing.
+func Below(v uint64) float64 { return below(v) }

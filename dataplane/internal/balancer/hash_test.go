@@ -2,6 +2,7 @@ package balancer_test
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 	"testing"
@@ -266,5 +267,34 @@ func TestStickySessions(t *testing.T) {
 	own.StickySessionsKey = "a key of sixteen characters"
 	if _, set := ask(on(newBalancer(t, balancer.Options{}), own, targets(1, 1, 1, 1)), cookie, nil); set == "" {
 		t.Error("with an own key the cluster's cookie is taken")
+	}
+}
+
+// TestBelow holds the fast logarithm to the exact one, and that it never turns round.
+func TestBelow(t *testing.T) {
+	check := func(v uint64) {
+		want := 64 - math.Log2(float64(v)+1)
+		if got := balancer.Below(v); math.Abs(got-want) > 3e-6 {
+			t.Fatalf("%d is %v below, want %v", v, got, want)
+		}
+	}
+	for shift := range 64 {
+		for _, v := range []uint64{1 << shift, 1<<shift + 1<<shift/2, 1<<shift - 1} {
+			if v > 1<<20 { // below that, what is added to keep zero out shows
+				check(v)
+			}
+		}
+	}
+	last := math.Inf(1)
+	for i := range uint64(100_000) {
+		v := i * (math.MaxUint64 / 100_000)
+		if v > 1<<20 {
+			check(v)
+		}
+		got := balancer.Below(v)
+		if got > last || got < 0 {
+			t.Fatalf("%d is %v below, after %v", v, got, last)
+		}
+		last = got
 	}
 }
