@@ -83,6 +83,7 @@ func (d *DataPlane) openServer(prefix string) error {
 	}
 	d.server, err = server.New(server.Options{
 		Listeners: d.s.Listeners("proxy_listen"), Handler: d.proxy, Certificates: pairs,
+		Handshake:      d.proxy.Handshake,
 		Certificate:    func(hello *tls.ClientHelloInfo) *tls.Certificate { return d.plans.Current().Certificate(hello) },
 		ProxiesTrusted: proxies, ClientAuth: auth, ClientCAs: authorities,
 		MinTLS: lowest, MaxTLS: highest, MaxRequests: orNegative(d.s.Int("nginx_http_keepalive_requests")),

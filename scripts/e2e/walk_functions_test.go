@@ -126,6 +126,27 @@ func TestWalkFunctions(t *testing.T) {
 
 	c.function("body", object{"body_filter": []string{"local b = kong.response.get_raw_body() if b then kong.response.set_raw_body('<' .. #b .. '>') end"}})
 	n.answers("/body", 200, "<")
+
+	// A handshake that a function refuses. A client that has a session of before is let in.
+	if got := servedName(n.tls, "bad.test"); strings.Contains(got, "remote error") {
+		t.Errorf("before the function: %s", got)
+	}
+	c.must("POST", "/plugins", object{"name": "pre-function", "config": object{"certificate": []string{
+		"if ngx.var.ssl_server_name == 'bad.test' and kong.client.get_ip() == '127.0.0.1' then error('not for you') end",
+	}}}, 201)
+	eventually(t, soon, func() error {
+		if got := servedName(n.tls, "bad.test"); !strings.Contains(got, "internal error") {
+			return fmt.Errorf("bad.test: %s", got)
+		}
+		return nil
+	}, n.program)
+	if got := servedName(n.tls, "good.test"); strings.Contains(got, "remote error") {
+		t.Errorf("good.test: %s", got)
+	}
+	if out := n.proc.Output(); !strings.Contains(out, "not for you") {
+		t.Error("the log does not say why a handshake was refused")
+	}
+	n.answers("/count", 200, "call ")
 }
 
 // Secrets: from the environment and from files, through a vault of its own, rotated, gone.

@@ -59,6 +59,11 @@ func Build[C any](build func(env Env, config C) (Phases, error)) BuildFunc {
 // A non-nil error is a fault of the plugin: it is logged and answered with 500.
 // It is not control flow; use Exchange.Exit to end an exchange.
 type Phases struct {
+	// Certificate runs in a TLS handshake when the client has said which server it wants,
+	// for global configs only and not when a session is resumed. All that the exchange has
+	// are Peer, Client, Local and SNI of its request, and its View; it ends with the handshake,
+	// which an error or Exit refuses.
+	Certificate func(x *Exchange) error
 	// Rewrite runs before routing, for global configs only.
 	Rewrite func(x *Exchange) error
 	// Access runs after routing and before the upstream is called.

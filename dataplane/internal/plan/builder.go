@@ -282,8 +282,11 @@ func (n *building) buildPlugins(p *Plan) {
 		order(s.scopes)
 	}
 	p.Global = resolve(p.scopes, "", "")
-	p.Rewrites = nil
+	p.Handshakes, p.Rewrites = nil, nil
 	for _, s := range p.Global.Steps {
+		if s.Base != nil && s.Base.Phases.Certificate != nil {
+			p.Handshakes = append(p.Handshakes, s.Base)
+		}
 		if s.Base != nil && s.Base.Phases.Rewrite != nil {
 			p.Rewrites = append(p.Rewrites, s.Base)
 		}

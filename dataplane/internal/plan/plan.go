@@ -30,6 +30,8 @@ type Plan struct {
 	// Global are the configs for all requests of the default workspace, as for a request
 	// without route: which workspace it is of is not known.
 	Global Chain
+	// Handshakes are the instances of Global with a certificate phase, in order.
+	Handshakes []*Instance
 	// Rewrites are the instances of Global with a rewrite phase, in order.
 	Rewrites []*Instance
 

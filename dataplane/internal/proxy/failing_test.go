@@ -247,7 +247,9 @@ func TestTargetKilledUnderLoad(t *testing.T) {
 				up["hash_on"] = "path"
 			}
 			addresses := []string{servers[0].address(), servers[1].address(), servers[2].address()}
-			g.balanced(nil, up, addresses)
+			// A killed target refuses at once: no answer needs a timeout, and a busy machine must
+			// not make one of a healthy target's.
+			g.balanced(schema.Object{"connect_timeout": 10000, "read_timeout": 10000, "write_timeout": 10000}, up, addresses)
 			var once sync.Once
 			killed := make(chan struct{})
 			kill := func(sent int64) {

@@ -36,6 +36,9 @@ type Options struct {
 	Handler   Handler
 	// Certificates serve where Certificate has none for a handshake.
 	Certificates []tls.Certificate
+	// Handshake may refuse a connection before a certificate is chosen; may itself be nil. It
+	// is not asked when a session is resumed.
+	Handshake func(hello *tls.ClientHelloInfo) error
 	// Certificate finds one by server name, nil for none; may itself be nil.
 	Certificate func(hello *tls.ClientHelloInfo) *tls.Certificate
 	// ClientAuth says whether clients are asked for certificates, and ClientCAs who has to

@@ -24,6 +24,11 @@ func (s *Server) configs() map[bool]*tls.Config {
 func (s *Server) SetCertificates(list []tls.Certificate) { s.certificates.Store(&list) }
 
 func (s *Server) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if s.o.Handshake != nil {
+		if err := s.o.Handshake(hello); err != nil {
+			return nil, err
+		}
+	}
 	if s.o.Certificate != nil {
 		if c := s.o.Certificate(hello); c != nil {
 			return c, nil

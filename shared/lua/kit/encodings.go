@@ -114,6 +114,14 @@ func modules() map[string]glua.LGFunction {
 			"encode_base64url": pure(func(s string) (string, bool) { return base64.RawURLEncoding.EncodeToString([]byte(s)), true }),
 			"decode_base64url": pure(func(s string) (string, bool) { return decodeBase64(base64.RawURLEncoding, s) }),
 		}),
+		"ngx.ssl": library(map[string]glua.LGFunction{"server_name": func(l *glua.LState) int {
+			if s, ok := lua.RunOf(l).Value.(*session); ok && s.x.Request.SNI != "" {
+				l.Push(glua.LString(s.x.Request.SNI))
+			} else {
+				l.Push(glua.LNil)
+			}
+			return 1
+		}}),
 		"resty.md5":    hasher(md5.New),
 		"resty.sha1":   hasher(sha1.New),
 		"resty.sha224": hasher(sha256.New224),

@@ -22,6 +22,7 @@ const (
 	HeaderFilter
 	BodyFilter
 	Log
+	Certificate
 
 	anyPhase  = Rewrite | Access | HeaderFilter | BodyFilter | Log
 	afterAuth = Access | HeaderFilter | BodyFilter | Log
@@ -32,7 +33,7 @@ const (
 
 func (p Phase) String() string {
 	var names []string
-	for i, name := range []string{"rewrite", "access", "header_filter", "body_filter", "log"} {
+	for i, name := range []string{"rewrite", "access", "header_filter", "body_filter", "log", "certificate"} {
 		if p&(1<<i) != 0 {
 			names = append(names, name)
 		}

@@ -79,9 +79,7 @@ func build(env pdk.Env, name string, c config) (phases pdk.Phases, err error) {
 		}
 		return functions
 	}
-	// Certificates are chosen before there is a request: such functions compile, and
-	// run nowhere yet.
-	compile("certificate", c.Certificate)
+	phases.Certificate = running(compile("certificate", c.Certificate), kit.Certificate)
 	phases.Rewrite = running(compile("rewrite", c.Rewrite), kit.Rewrite)
 	phases.Access = running(compile("access", c.Access), kit.Access)
 	phases.HeaderFilter = running(compile("header_filter", c.HeaderFilter), kit.HeaderFilter)
