@@ -71,6 +71,9 @@ func Entity(kind, id string, body []byte) Hash {
 	return sum
 }
 
+// Short returns the part of the hash that bucket hashes are the sums of.
+func (h *Hash) Short() uint64 { return binary.LittleEndian.Uint64(h[:]) }
+
 // BucketOf returns the bucket of an entity.
 func BucketOf(kind, id string) int {
 	// FNV-1a with 64 bits, folded: cheap, and the same on every machine.
@@ -172,7 +175,8 @@ func (t *Tree) Root() Root {
 	return sha256.Sum256(t.total.append(b))
 }
 
-// BucketHash is enough of a bucket's sum to tell whether two buckets are equal.
+// BucketHash is enough of a bucket's sum to tell whether two buckets are equal: the sum,
+// wrapped around, of the short hashes of its entities.
 type BucketHash uint64
 
 // BucketHashes returns a short hash of each bucket, for comparing with another tree.

@@ -37,6 +37,9 @@ type Hub struct {
 	mu       sync.Mutex
 	nodes    map[string]*node
 	head     store.Position
+	target   store.Position // what the round under way leads to
+	round    round
+	slots    slots
 	changed  chan struct{} // closed and replaced when a node's position changes
 	waiting  int           // how many wait for changed
 	dirty    bool          // nodes differ from what is stored
@@ -65,11 +68,15 @@ func New(o Options) (*Hub, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	h := &Hub{o: o, log: o.Logger, nodes: map[string]*node{}, changed: make(chan struct{})}
+	h := &Hub{
+		o: o, log: o.Logger, nodes: map[string]*node{}, changed: make(chan struct{}),
+		slots: slots{taken: map[*Session]time.Time{}},
+	}
 	var err error
 	if h.head, err = o.Store.Position(); err != nil {
 		return nil, err
 	}
+	h.target = h.head
 	return h, h.load()
 }
 
@@ -81,31 +88,30 @@ func (h *Hub) Run(ctx context.Context) error {
 	defer cancel()
 	ticker := time.NewTicker(persistEvery)
 	defer ticker.Stop()
+	late := time.NewTimer(roundTime)
+	defer late.Stop()
 	// What was committed before Notify.
 	if p, err := h.o.Store.Position(); err == nil {
-		h.wake(p)
+		h.lead(p)
 	}
 	for {
 		select {
 		case <-ctx.Done():
 			return h.persist(context.WithoutCancel(ctx))
 		case p := <-positions:
-			h.wake(p)
+			if !h.lead(p) {
+				late.Reset(roundTime)
+			}
+		case <-late.C:
+			h.hurry()
 		case <-ticker.C:
+			h.o.Source.Trim()
+			h.mu.Lock()
+			h.slots.grantLocked(h.o.Now())
+			h.mu.Unlock()
 			if err := h.persist(ctx); err != nil && ctx.Err() == nil {
 				h.log.Warn("list of nodes is not stored", "error", err)
 			}
-		}
-	}
-}
-
-func (h *Hub) wake(head store.Position) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.head = head
-	for _, n := range h.nodes {
-		if n.session != nil {
-			n.session.wake()
 		}
 	}
 }

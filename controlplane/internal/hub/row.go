@@ -53,9 +53,11 @@ type Row struct {
 	// RefusedAt is the position that was refused, Refusals why.
 	RefusedAt *store.Position `json:"refused_at,omitempty"`
 	Refusals  []Refusal       `json:"refusals,omitempty"`
-	CreatedAt time.Time       `json:"created_at"`
-	LastSeen  time.Time       `json:"last_seen"`
-	AppliedAt time.Time       `json:"applied_at"`
+	// LeftOut is what the node does not honour of what it serves.
+	LeftOut   []Refusal `json:"left_out,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	LastSeen  time.Time `json:"last_seen"`
+	AppliedAt time.Time `json:"applied_at"`
 	// ApplyTime is from the last byte received to serving.
 	ApplyTime  time.Duration `json:"apply_time"`
 	CertExpiry time.Time     `json:"cert_expiry"`
@@ -177,7 +179,7 @@ func (h *Hub) showLocked(n *node) map[string]any {
 		"ttl": ttl, "labels": labels, "cert_details": cert, "rpc_capabilities": []any{},
 		"connected": n.session != nil, "state": string(h.stateLocked(n)), "source": n.Source,
 		"position": ShowPosition(n.Position), "persisted": ShowPosition(n.Persisted), "lag": h.lagLocked(n),
-		"applied_at": nil, "apply_time_us": n.ApplyTime.Microseconds(), "reason": nil, "refused": nil,
+		"applied_at": nil, "apply_time_us": n.ApplyTime.Microseconds(), "reason": nil, "refused": nil, "left_out": emptyNotNil(n.LeftOut),
 	}
 	if n.report != nil {
 		row["balancer"] = *n.report
@@ -193,6 +195,8 @@ func (h *Hub) showLocked(n *node) map[string]any {
 	}
 	return row
 }
+
+func emptyNotNil(list []Refusal) []Refusal { return append([]Refusal{}, list...) }
 
 // lagLocked is how many revisions a node is behind, nil when the two can't be compared.
 func (h *Hub) lagLocked(n *node) any {

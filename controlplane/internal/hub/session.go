@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,13 @@ type Hello struct {
 	Position                              store.Position
 	Source                                string
 	CertExpiry                            time.Time
+	// Form is how the node takes messages; Repair and Manifest say that it can tell what
+	// it has.
+	Form             snapshot.Form
+	Repair, Manifest bool
+	// Refused is what the node refused last, and why.
+	Refused  store.Position
+	Refusals []Refusal
 }
 
 // Errors of Connect.
@@ -26,20 +34,29 @@ var (
 	ErrDuplicate = errors.New("another process with this node id is connected")
 )
 
-// Session is one connected node. Next is called by one goroutine, the others by another.
+// Session is one connected node. Next, Welcome and Sent are called by one goroutine, the
+// others by another.
 type Session struct {
-	hub     *Hub
-	node    *node
-	boot    string
-	signal  chan struct{} // capacity 1
-	created time.Time
+	hub      *Hub
+	node     *node
+	boot     string
+	signal   chan struct{} // capacity 1
+	created  time.Time
+	form     snapshot.Form
+	repair   bool
+	manifest bool
 
 	// guarded by hub.mu
 	held        bool
+	known       bool           // the node's position is one of this store's
 	outstanding store.Position // sent and not answered
-	skip        store.Position // refused; nothing is sent until the head is another
-	force       bool           // the node asked for a repair
-	repaired    store.Position // what the last repair led to
+	sent        snapshot.Plan  // how
+	skip        store.Position // refused; nothing is sent until something else is due
+	diverged    snapshot.Plan  // Repair or Whole when that has to help
+	transfer    *transfer      // what is being prepared
+	ready       *Delivery      // of the transfer
+	queued      bool           // for a slot
+	round       uint64         // the last one that it was part of
 	commands    []*Command
 	pending     map[uint64]*Command
 	replies     []any
@@ -65,16 +82,26 @@ func (h *Hub) Connect(hello Hello) (*Session, error) {
 	}
 	if old := n.session; old != nil {
 		if old.boot != hello.BootID && now.Sub(n.LastSeen) < 2*BeatInterval {
+			n.Reason = fmt.Sprintf("another process uses the same node id: %s at %s", hello.Hostname, hello.IP)
 			h.log.Warn("two processes use one node id", "node_id", hello.NodeID, "hostname", hello.Hostname, "ip", hello.IP, "other_ip", n.IP)
 			return nil, ErrDuplicate
 		}
 		old.end("the node has connected again", 0)
+		h.leaveRoundLocked(old)
+		h.slots.leaveLocked(old, now)
 	}
-	s := &Session{hub: h, node: n, boot: hello.BootID, signal: make(chan struct{}, 1), pending: map[uint64]*Command{}, created: now}
+	s := &Session{
+		hub: h, node: n, boot: hello.BootID, signal: make(chan struct{}, 1), pending: map[uint64]*Command{}, created: now,
+		form: hello.Form, repair: hello.Repair, manifest: hello.Manifest, skip: hello.Refused,
+	}
 	n.session = s
 	n.Hostname, n.IP, n.Version, n.Labels = hello.Hostname, hello.IP, hello.Version, hello.Labels
 	n.Position, n.Persisted, n.Source = hello.Position, store.Position{}, hello.Source
-	n.CertExpiry, n.LastSeen, n.Reason, n.RefusedAt, n.Refusals = hello.CertExpiry, now, "", nil, nil
+	n.CertExpiry, n.LastSeen, n.Reason, n.RefusedAt, n.Refusals, n.LeftOut = hello.CertExpiry, now, "", nil, nil, nil
+	if hello.Refused != (store.Position{}) {
+		n.RefusedAt, n.Refusals = &hello.Refused, hello.Refusals
+	}
+	s.known = hello.Position == h.head
 	h.dirty = true
 	h.announceLocked()
 	s.wake()
@@ -98,7 +125,9 @@ func (s *Session) Close(reason error) {
 	for _, c := range s.commands {
 		c.answer(nil, errors.New("the node has disconnected"))
 	}
-	s.commands, s.replies = nil, nil
+	s.commands, s.replies, s.transfer, s.ready = nil, nil, nil, nil
+	h.leaveRoundLocked(s)
+	h.slots.leaveLocked(s, h.o.Now())
 	if s.node.session != s {
 		return
 	}
@@ -124,14 +153,23 @@ func (s *Session) end(reason string, retry time.Duration) {
 	}
 }
 
-// Delivery is what a node is to be sent. One field is set.
+// Delivery is what a node is to be sent. One field is set, and Skip with Snapshot.
 type Delivery struct {
-	Step    *snapshot.Step
-	Command *Command
+	Step *snapshot.Step
+	// Snapshot is sent without the chunks whose bit is set in Skip.
+	Snapshot *snapshot.Snapshot
+	Skip     []byte
+	Manifest []byte
+	Query    *Query
+	Command  *Command
 	// Reply is what was given to Session.Reply.
 	Reply   any
 	Beat    bool
 	Goodbye *Goodbye
+}
+
+func (d *Delivery) empty() bool {
+	return d.Step == nil && d.Snapshot == nil && d.Manifest == nil && d.Query == nil && d.Command == nil && d.Reply == nil && !d.Beat && d.Goodbye == nil
 }
 
 // Goodbye ends a session.
@@ -152,7 +190,7 @@ func (s *Session) Head() store.Position {
 func (s *Session) Next(ctx context.Context, beat <-chan time.Time) (Delivery, error) {
 	for {
 		d, err := s.due()
-		if err != nil || d != (Delivery{}) {
+		if err != nil || !d.empty() {
 			return d, err
 		}
 		select {
@@ -186,57 +224,149 @@ func (s *Session) due() (Delivery, error) {
 		s.replies = s.replies[1:]
 		return Delivery{Reply: r}, nil
 	}
-	from, force := s.node.Position, s.force
-	idle := s.outstanding != store.Position{} || from == h.head && !force || s.skip != store.Position{} && s.skip == h.head
+	if d := s.readyLocked(); d != nil {
+		defer h.mu.Unlock()
+		return *d, nil
+	}
+	need, idle := s.needLocked()
+	h.leaveRoundLocked(s)
 	h.mu.Unlock()
 	if idle {
 		return Delivery{}, nil
 	}
-	step, err := h.o.Source.Step(from, force)
+	step, err := h.o.Source.Step(need)
 	if err != nil {
 		return Delivery{}, fmt.Errorf("prepare configuration: %w", err)
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
+	if !s.takesLocked(step) {
+		h.mu.Unlock()
+		return Delivery{}, nil
+	}
+	if step.Plan == snapshot.Delta {
+		s.sendLocked(snapshot.Delta, step.To)
+		h.mu.Unlock()
+		return Delivery{Step: step}, nil
+	}
+	h.mu.Unlock()
+	return s.begin(step)
+}
+
+// readyLocked returns what a transfer has prepared.
+func (s *Session) readyLocked() *Delivery {
+	d := s.ready
+	if d == nil {
+		return nil
+	}
+	s.ready = nil
+	switch {
+	case d.Step != nil:
+		s.sendLocked(snapshot.Repair, d.Step.To)
+	case d.Snapshot != nil:
+		s.sendLocked(snapshot.Whole, d.Snapshot.To)
+	}
+	return d
+}
+
+// needLocked tells what the node needs, if anything.
+func (s *Session) needLocked() (need snapshot.Need, idle bool) {
+	h := s.hub
+	if s.transfer != nil {
+		if h.o.Now().Sub(s.transfer.asked) > inventoryTime {
+			s.end("the node does not tell what it has", time.Second)
+		}
+		return need, true
+	}
+	from := s.node.Position
+	idle = s.outstanding != store.Position{} || s.queued || s.diverged == 0 && from == h.target || s.skip != store.Position{} && s.skip == h.target
+	return snapshot.Need{
+		From: from, To: h.target, Form: s.form, Repair: s.repair, Diverged: s.diverged == snapshot.Repair, Whole: s.diverged == snapshot.Whole,
+	}, idle
+}
+
+// takesLocked notes what a step tells of the node, and tells whether it is sent.
+func (s *Session) takesLocked(step *snapshot.Step) bool {
+	h := s.hub
 	s.held = step.Plan == snapshot.Held
 	if s.held && s.node.Reason != step.Reason {
 		s.node.Reason = step.Reason
 		h.log.Error("node is ahead of the store and held", "node_id", s.node.ID, "reason", step.Reason)
 	}
-	if len(step.Messages) == 0 {
-		return Delivery{}, nil
+	switch step.Plan {
+	case snapshot.UpToDate, snapshot.Delta:
+		if !s.known {
+			s.known = true
+			h.announceLocked()
+		}
+	case snapshot.Whole, snapshot.Repair:
+		s.known = false
+		return !s.ended && h.slots.takeLocked(s, h.o.Now())
+	case snapshot.Held:
+		s.known = false
 	}
-	s.outstanding, s.force = step.To, false
-	if step.Plan == snapshot.Repair {
-		s.repaired = step.To
-	}
-	return Delivery{Step: step}, nil
+	return step.Plan == snapshot.Delta && step.To != s.skip && !s.ended
 }
 
-// Plan tells how the node would get to the head, for its welcome.
-func (s *Session) Plan() (*snapshot.Step, error) {
+// Greeting is what a node is told first.
+type Greeting struct {
+	Plan   snapshot.Plan
+	Head   store.Position
+	Reason string
+	// Place in the queue for a snapshot, from 1; 0 when the node does not wait.
+	Place int
+}
+
+// Greet tells how the node will get to the head.
+func (s *Session) Greet() (Greeting, error) {
+	h := s.hub
+	h.mu.Lock()
+	need, _ := s.needLocked()
+	h.mu.Unlock()
+	step, err := h.o.Source.Step(need)
+	if err != nil {
+		return Greeting{}, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g := Greeting{Plan: step.Plan, Head: h.head, Reason: step.Reason}
+	s.takesLocked(step)
+	if s.queued {
+		g.Plan, g.Place = snapshot.Held, h.slots.placeLocked(s)
+		g.Reason = fmt.Sprintf("%d other nodes are sent a snapshot before this one", g.Place+maxTransfers-1)
+	}
+	return g, nil
+}
+
+// Known returns the position that a node means with a revision and the start of a root.
+func (s *Session) Known(revision uint64, root []byte) store.Position {
 	s.hub.mu.Lock()
-	from := s.node.Position
-	s.hub.mu.Unlock()
-	return s.hub.o.Source.Step(from, false)
+	defer s.hub.mu.Unlock()
+	for _, p := range []store.Position{s.outstanding, s.node.Position} {
+		if p.Revision == revision && bytes.HasPrefix(p.Root[:], root) {
+			return p
+		}
+	}
+	return store.Position{Revision: revision}
 }
 
-// Applied notes that the node serves a position that it was sent.
-func (s *Session) Applied(p store.Position, took time.Duration) {
+// Applied notes that the node serves a position that it was sent, and what of it the node
+// leaves out.
+func (s *Session) Applied(p store.Position, took time.Duration, leftOut []Refusal) {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.seenLocked()
-	if p != s.outstanding {
+	if p != s.outstanding || p == (store.Position{}) {
 		return // of another try, or made up
 	}
 	n := s.node
-	s.outstanding, s.skip = store.Position{}, store.Position{}
+	s.outstanding, s.skip, s.known, s.diverged = store.Position{}, store.Position{}, true, 0
 	n.Position, n.Source, n.AppliedAt, n.ApplyTime = p, "stream", n.LastSeen, took
-	n.RefusedAt, n.Refusals, n.Reason = nil, nil, ""
+	n.RefusedAt, n.Refusals, n.Reason, n.LeftOut = nil, nil, "", leftOut
+	h.slots.leaveLocked(s, n.LastSeen)
 	h.dirty = true
 	h.announceLocked()
-	if p != h.head {
+	if p != h.target {
 		s.wake()
 	}
 }
@@ -257,40 +387,60 @@ func (s *Session) Rejected(p, serving store.Position, why []Refusal) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.seenLocked()
-	if p != s.outstanding {
+	if p != s.outstanding || p == (store.Position{}) {
 		return
 	}
-	n := s.node
-	s.outstanding, s.skip = store.Position{}, p
-	n.RefusedAt, n.Refusals = &p, why
-	h.dirty = true
-	h.announceLocked()
+	s.refusedLocked(p, why)
 	message := "no reason given"
 	if len(why) > 0 {
 		message = why[0].Message
 	}
-	h.log.Warn("node refuses configuration", "node_id", n.ID, "hostname", n.Hostname, "revision", p.Revision, "serving", serving.Revision, "errors", len(why), "first", message)
+	h.log.Warn("node refuses configuration", "node_id", s.node.ID, "hostname", s.node.Hostname, "revision", p.Revision, "serving", serving.Revision, "errors", len(why), "first", message)
 	s.wake()
 }
 
-// Diverged notes that what the node has is not what its position says.
+func (s *Session) refusedLocked(p store.Position, why []Refusal) {
+	s.outstanding, s.skip, s.diverged = store.Position{}, p, 0
+	s.node.RefusedAt, s.node.Refusals = &p, why
+	s.hub.slots.leaveLocked(s, s.node.LastSeen)
+	s.hub.dirty = true
+	s.hub.announceLocked()
+}
+
+// Diverged notes that what the node has is not what its position says: p is what it was
+// sent and can not prove, or what it serves. A repair comes first, then a snapshot, and
+// when that does not help, nothing until the next change.
 func (s *Session) Diverged(p, serving store.Position) {
 	h := s.hub
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s.seenLocked()
-	again := s.repaired != store.Position{} && s.repaired == s.outstanding
-	s.outstanding = store.Position{}
-	if again {
-		// A whole snapshot did not help: the node would ask forever.
-		s.skip = h.head
-		s.node.RefusedAt, s.node.Refusals = &p, []Refusal{{Message: "the node computes another root from the whole configuration"}}
-		h.announceLocked()
-		h.log.Error("node diverges after a repair", "node_id", s.node.ID, "revision", p.Revision)
-		return
+	answers := s.outstanding != store.Position{} && p == s.outstanding
+	if !answers && s.transfer != nil {
+		return // that is what the transfer is for
 	}
-	s.node.Position, s.force = serving, true
-	h.log.Warn("node diverged and is repaired", "node_id", s.node.ID, "revision", p.Revision)
+	plan := snapshot.Repair
+	if answers {
+		h.slots.leaveLocked(s, s.node.LastSeen)
+		s.outstanding = store.Position{}
+		switch s.sent {
+		case snapshot.Whole:
+			s.refusedLocked(p, []Refusal{{Message: "the node computes another root from the whole configuration"}})
+			h.log.Error("node diverges after a snapshot", "node_id", s.node.ID, "revision", p.Revision)
+			return
+		case snapshot.Repair:
+			plan = snapshot.Whole
+		}
+	}
+	if serving.Lineage == h.head.Lineage || serving == (store.Position{}) {
+		s.node.Position = serving
+	}
+	s.known = false
+	s.diverged = max(s.diverged, plan)
+	if s.diverged == snapshot.Repair && !s.repair {
+		s.diverged = snapshot.Whole
+	}
+	h.log.Warn("node diverged and is repaired", "node_id", s.node.ID, "revision", p.Revision, "serving", serving.Revision, "by", s.diverged.String())
 	s.wake()
 }
 

@@ -101,7 +101,7 @@ func (h *Hub) countLocked(p store.Position) (r Result, refused int) {
 			continue
 		}
 		r.Total++
-		if q := n.Position; q.Lineage == p.Lineage && (q.Generation > p.Generation || q.Generation == p.Generation && q.Revision >= p.Revision) {
+		if q := n.Position; n.session.known && q.Lineage == p.Lineage && (q.Generation > p.Generation || q.Generation == p.Generation && q.Revision >= p.Revision) {
 			r.Applied++
 			continue
 		}

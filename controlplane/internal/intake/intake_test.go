@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/intake"
 	"github.com/sluice-gateway/sluice/controlplane/internal/lease"
 	"github.com/sluice-gateway/sluice/controlplane/internal/snapshot"
+	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store/bolt"
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/pdk"
@@ -23,9 +24,15 @@ import (
 // encoder makes messages that nobody reads.
 type encoder struct{}
 
-func (encoder) Frame(*snapshot.Frame) ([]byte, error) { return []byte("frame"), nil }
+func (encoder) Frame(*snapshot.Frame, snapshot.Form) ([]byte, error) { return []byte("frame"), nil }
 
-func (encoder) Chunk(*snapshot.Chunk) ([]byte, error) { return []byte("chunk"), nil }
+func (encoder) List([]store.Change, snapshot.Form) (snapshot.Part, error) {
+	return snapshot.Part{}, nil
+}
+
+func (encoder) Chunk(*snapshot.Chunk, snapshot.Form) ([]byte, error) { return []byte("chunk"), nil }
+
+func (encoder) Manifest(*snapshot.Manifest) ([]byte, error) { return []byte("manifest"), nil }
 
 func newDesk(t *testing.T, leases *lease.Book) (*intake.Desk, *catalog.Catalog, *entity.Kinds, *hub.Hub) {
 	t.Helper()
@@ -141,11 +148,17 @@ func TestWriteWaitsForNodes(t *testing.T) {
 	go func() { done <- write("k", 5*time.Second) }()
 	for range 2 { // the consumer, or both, and then the key
 		delivery, err := s.Next(t.Context(), nil)
-		if err != nil || delivery.Step == nil {
+		if err != nil || delivery.Step == nil && delivery.Snapshot == nil {
 			t.Fatalf("delivery %+v, %v", delivery, err)
 		}
-		s.Applied(delivery.Step.To, 0)
-		if head := s.Head(); delivery.Step.To == head {
+		var to store.Position
+		if delivery.Step != nil {
+			to = delivery.Step.To
+		} else {
+			to = delivery.Snapshot.To
+		}
+		s.Applied(to, 0, nil)
+		if head := s.Head(); to == head {
 			select {
 			case err := <-done:
 				if err != nil {

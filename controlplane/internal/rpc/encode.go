@@ -2,7 +2,10 @@ package rpc
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 	"google.golang.org/protobuf/proto"
@@ -53,50 +56,85 @@ func (e *Encoder) changes(in []store.Change) []*configv1.Change {
 	return out
 }
 
-// compress returns the encoded list and, when that is worth it, its compressed form.
-func (e *Encoder) compress(changes []*configv1.Change) (raw, payload []byte, err error) {
-	raw, err = proto.Marshal(&configv1.ChangeList{Changes: changes})
+// List implements snapshot.Encoder.
+func (e *Encoder) List(changes []store.Change, form snapshot.Form) (snapshot.Part, error) {
+	return e.list(e.changes(changes), form)
+}
+
+func (e *Encoder) list(changes []*configv1.Change, form snapshot.Form) (snapshot.Part, error) {
+	raw, err := proto.Marshal(&configv1.ChangeList{Changes: changes})
 	if err != nil {
-		return nil, nil, fmt.Errorf("encode change list: %w", err)
+		return snapshot.Part{}, fmt.Errorf("encode change list: %w", err)
 	}
-	if len(raw) >= compressFrom {
-		payload = e.zstd.EncodeAll(raw, nil)
+	part := snapshot.Part{Bytes: raw, Raw: len(raw), Sum: sha256.Sum256(raw)}
+	if len(raw) >= compressFrom && form&snapshot.Zstd != 0 {
+		part.Encoding, part.Bytes = encodingZstd, e.zstd.EncodeAll(raw, nil)
 	}
-	return raw, payload, nil
+	return part, nil
 }
 
 // Frame implements snapshot.Encoder.
-func (e *Encoder) Frame(f *snapshot.Frame) ([]byte, error) {
-	m := &configv1.Frame{From: position(f.From), To: position(f.To), RemovalIntended: f.RemovalIntended, CommittedAtNs: f.At.UnixNano()}
+func (e *Encoder) Frame(f *snapshot.Frame, form snapshot.Form) ([]byte, error) {
+	m := &configv1.Frame{From: position(f.From), To: position(f.To), RemovalIntended: f.RemovalIntended, Dropped: shorts(f.Dropped)}
+	if !f.At.IsZero() {
+		m.CommittedAtNs = f.At.UnixNano()
+	}
+	if form&snapshot.Short != 0 && f.From.Lineage == f.To.Lineage && f.From.Generation == f.To.Generation {
+		m.From.Root = m.From.GetRoot()[:shortRoot]
+		for _, p := range []*configv1.Position{m.GetFrom(), m.GetTo()} {
+			p.Lineage, p.Generation = "", 0
+		}
+	}
 	changes := e.changes(f.Changes)
-	raw, payload, err := e.compress(changes)
+	part, err := e.list(changes, form)
 	if err != nil {
 		return nil, err
 	}
-	if payload == nil {
+	if part.Encoding == "" {
 		m.Changes = changes
 	} else {
-		m.Encoding, m.Payload, m.RawLength = encodingZstd, payload, uint64(len(raw))
+		m.Encoding, m.Payload, m.RawLength = part.Encoding, part.Bytes, uint64(part.Raw)
 	}
 	return proto.Marshal(&configv1.SyncResponse{Message: &configv1.SyncResponse_Frame{Frame: m}})
 }
 
+// shortRoot is how many bytes of a root a short position has.
+const shortRoot = 8
+
 // Chunk implements snapshot.Encoder.
-func (e *Encoder) Chunk(c *snapshot.Chunk) ([]byte, error) {
-	m := &configv1.SnapshotChunk{To: position(c.To), Index: uint32(c.Index), Count: uint32(c.Count), RemovalIntended: c.RemovalIntended}
-	changes := e.changes(c.Changes)
-	raw, payload, err := e.compress(changes)
-	if err != nil {
-		return nil, err
+func (e *Encoder) Chunk(c *snapshot.Chunk, _ snapshot.Form) ([]byte, error) {
+	m := &configv1.SnapshotChunk{
+		From: position(c.From), To: position(c.To), Index: uint32(c.Index), Count: uint32(c.Count), RemovalIntended: c.RemovalIntended,
+		Checksum: c.Part.Sum[:], Dropped: shorts(c.Dropped),
 	}
-	sum := sha256.Sum256(raw)
-	m.Checksum = sum[:]
-	if payload == nil {
-		m.Changes = changes
+	if c.Part.Encoding == "" {
+		list := &configv1.ChangeList{}
+		if err := proto.Unmarshal(c.Part.Bytes, list); err != nil {
+			return nil, fmt.Errorf("decode change list: %w", err)
+		}
+		m.Changes = list.GetChanges()
 	} else {
-		m.Encoding, m.Payload, m.RawLength = encodingZstd, payload, uint64(len(raw))
+		m.Encoding, m.Payload, m.RawLength = c.Part.Encoding, c.Part.Bytes, uint64(c.Part.Raw)
 	}
 	return proto.Marshal(&configv1.SyncResponse{Message: &configv1.SyncResponse_SnapshotChunk{SnapshotChunk: m}})
+}
+
+// Manifest implements snapshot.Encoder.
+func (e *Encoder) Manifest(m *snapshot.Manifest) ([]byte, error) {
+	out := &configv1.Manifest{To: position(m.To), Kinds: m.Kinds, MustUnderstand: slices.Sorted(maps.Keys(e.must))}
+	for i := range m.Chunks {
+		c := &m.Chunks[i]
+		out.Chunks = append(out.Chunks, &configv1.ManifestChunk{Checksum: c.Sum[:], FirstKind: uint32(c.Kind), FirstId: c.FirstID})
+	}
+	return proto.Marshal(&configv1.SyncResponse{Message: &configv1.SyncResponse_Manifest{Manifest: out}})
+}
+
+func shorts(hashes []uint64) []byte {
+	var b []byte
+	for _, h := range hashes {
+		b = binary.LittleEndian.AppendUint64(b, h)
+	}
+	return b
 }
 
 func position(p store.Position) *configv1.Position {

@@ -58,7 +58,13 @@ func (p *plane) Lease(node, plugin string, requests []pdk.LeaseRequest) ([]pdk.L
 
 func start(t *testing.T) *plane {
 	t.Helper()
-	st, err := bolt.Open(t.Context(), bolt.Options{Path: filepath.Join(t.TempDir(), "db")})
+	return startWith(t, bolt.Options{})
+}
+
+func startWith(t *testing.T, o bolt.Options) *plane {
+	t.Helper()
+	o.Path = filepath.Join(t.TempDir(), "db")
+	st, err := bolt.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,6 +162,8 @@ type node struct {
 	stream grpc.BidiStreamingClient[configv1.SyncRequest, configv1.SyncResponse]
 	id     string
 	tree   map[string]string // what it has
+	got    int               // bytes of what it heard
+	said   int               // bytes of what it said
 }
 
 func (p *plane) dial(config *tls.Config) (configv1.SyncServiceClient, func()) {
@@ -190,6 +198,7 @@ func hello(name string) *configv1.Hello {
 
 func (n *node) say(m *configv1.SyncRequest) {
 	n.t.Helper()
+	n.said += proto.Size(m)
 	if err := n.stream.Send(m); err != nil && !errors.Is(err, io.EOF) {
 		n.t.Fatal(err)
 	}
@@ -203,6 +212,7 @@ func (n *node) hear() *configv1.SyncResponse {
 		if err != nil {
 			n.t.Fatalf("stream ended: %v", err)
 		}
+		n.got += proto.Size(m)
 		if m.GetBeat() == nil {
 			return m
 		}
@@ -381,15 +391,15 @@ func TestRefusalIsNotRepeated(t *testing.T) {
 func TestDivergedNodeIsRepairedOnce(t *testing.T) {
 	p := start(t)
 	head := p.put("a", "b")
-	h := hello("n")
+	h := hello("n") // of a node that can not tell what it has
 	h.Position = &configv1.Position{Lineage: head.Lineage, Generation: head.Generation, Revision: head.Revision, Root: make([]byte, 32)}
 	n := p.connect(h)
-	if w := n.hear().GetWelcome(); w.GetPlan() != configv1.Welcome_PLAN_REPAIR {
+	if w := n.hear().GetWelcome(); w.GetPlan() != configv1.Welcome_PLAN_SNAPSHOT {
 		t.Errorf("welcome %v", w)
 	}
 	to, whole := n.apply()
 	if !whole {
-		t.Error("a repair is whole")
+		t.Error("what it gets is not whole")
 	}
 	n.equals(head)
 	n.ack(configv1.Ack_STATE_DIVERGED, to)

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,10 +19,13 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
 	"github.com/sluice-gateway/sluice/controlplane/internal/snapshot"
+	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
+	"github.com/sluice-gateway/sluice/shared/roothash"
 )
 
 // Protocol is the version of the protocol that is spoken.
@@ -34,6 +38,21 @@ const (
 	maxText   = 256
 	maxLabels = 64
 	maxErrors = 100
+	// maxHello bounds a hello in bytes: a hundred plugins and what a node refused fit in
+	// many times.
+	maxHello = 256 << 10
+	// stall is how long a node may take to read one message.
+	stall = time.Minute
+)
+
+// features are the abilities of this control plane, as in the proto of Hello.
+var features = []string{encodingZstd, featureRepair, featureManifest, featureParts, featureShort}
+
+const (
+	featureRepair   = "repair"
+	featureManifest = "manifest"
+	featureParts    = "parts"
+	featureShort    = "short"
 )
 
 var errTooLong = fmt.Errorf("text is longer than %d bytes", maxText)
@@ -56,10 +75,10 @@ func (s *service) Sync(st stream) error {
 	defer cancel(nil)
 	// Receiving only ends with the stream, so that the watchdog has to end the handler.
 	failed := make(chan error, 2)
-	heard := &atomic.Int64{}
-	heard.Store(time.Now().UnixNano())
+	life := &vitals{}
+	life.heard.Store(time.Now().UnixNano())
 	sessions := make(chan *hub.Session, 1)
-	s.work.Go(func() { failed <- s.receive(st, heard, sessions) })
+	s.work.Go(func() { failed <- s.receive(st, life, sessions) })
 
 	var session *hub.Session
 	timer := time.NewTimer(helloTimeout)
@@ -71,10 +90,10 @@ func (s *service) Sync(st stream) error {
 	case <-timer.C:
 		return status.Error(codes.DeadlineExceeded, "no hello")
 	}
-	s.work.Go(func() { failed <- s.send(ctx, st, session) })
+	s.work.Go(func() { failed <- s.send(ctx, &sender{st, life}, session) })
 	// What is stuck in flow control ends with the stream, which ends when this function
 	// returns.
-	err := watch(failed, heard)
+	err := watch(failed, life)
 	cancel(err)
 	if errors.Is(err, io.EOF) {
 		return nil
@@ -82,8 +101,28 @@ func (s *service) Sync(st stream) error {
 	return err
 }
 
-// watch waits for the first error, or for the node to fall silent.
-func watch(failed <-chan error, heard *atomic.Int64) error {
+// vitals say whether a node lives: when it was heard last, and since when it does not read
+// what it is sent, both in nanoseconds since 1970; 0 for the latter when it does.
+type vitals struct{ heard, sending atomic.Int64 }
+
+// sender notes while it sends.
+type sender struct {
+	stream
+	life *vitals
+}
+
+// SendMsg implements grpc.ServerStream.
+func (s *sender) SendMsg(m any) error {
+	s.life.sending.Store(time.Now().UnixNano())
+	defer s.life.sending.Store(0)
+	return s.stream.SendMsg(m)
+}
+
+// Send implements grpc.BidiStreamingServer.
+func (s *sender) Send(m *configv1.SyncResponse) error { return s.SendMsg(m) }
+
+// watch waits for the first error, or for the node to fall silent or deaf.
+func watch(failed <-chan error, life *vitals) error {
 	ticker := time.NewTicker(hub.BeatInterval)
 	defer ticker.Stop()
 	for {
@@ -91,15 +130,18 @@ func watch(failed <-chan error, heard *atomic.Int64) error {
 		case err := <-failed:
 			return err
 		case <-ticker.C:
-			if time.Since(time.Unix(0, heard.Load())) > silence {
+			if time.Since(time.Unix(0, life.heard.Load())) > silence {
 				return status.Error(codes.DeadlineExceeded, "no heartbeat")
+			}
+			if since := life.sending.Load(); since != 0 && time.Since(time.Unix(0, since)) > stall {
+				return status.Error(codes.DeadlineExceeded, "the node does not read what it is sent")
 			}
 		}
 	}
 }
 
 // receive hears a node until its stream ends. It owns the session.
-func (s *service) receive(st stream, heard *atomic.Int64, sessions chan<- *hub.Session) (err error) {
+func (s *service) receive(st stream, life *vitals, sessions chan<- *hub.Session) (err error) {
 	first, err := st.Recv()
 	if err != nil {
 		return err
@@ -125,12 +167,17 @@ func (s *service) receive(st stream, heard *atomic.Int64, sessions chan<- *hub.S
 	defer func() { session.Close(err) }()
 	sessions <- session
 	asked := &questions{service: s, session: session, slots: make(chan struct{}, maxAsking)}
+	budget := newBudget(time.Now())
 	for {
 		m, err := st.Recv()
 		if err != nil {
 			return err
 		}
-		heard.Store(time.Now().UnixNano())
+		now := time.Now()
+		life.heard.Store(now.UnixNano())
+		if !budget.take(now, proto.Size(m)) {
+			return status.Error(codes.ResourceExhausted, errTooMuch.Error())
+		}
 		if ask := m.GetAsk(); ask != nil {
 			err = asked.take(st.Context(), ask)
 		} else {
@@ -155,34 +202,79 @@ func hear(session *hub.Session, m *configv1.SyncRequest) error {
 		session.Answered(r.GetId(), json.RawMessage(r.GetResult()), err)
 	case m.GetAck() != nil:
 		return acknowledge(session, m.GetAck())
+	case m.GetInventory() != nil:
+		in, err := inventory(session, m.GetInventory())
+		if err != nil {
+			return err
+		}
+		return session.Inventory(in)
 	}
 	return nil
 }
 
+// inventory reads what a node says that it has.
+func inventory(session *hub.Session, m *configv1.Inventory) (in hub.Inventory, err error) {
+	if in.Position, err = positionOf(session, m.GetPosition()); err != nil {
+		return in, fmt.Errorf("position of an inventory: %w", err)
+	}
+	in.Chunks, in.Last = m.GetHeldChunks(), m.GetLast()
+	if b := m.GetBucketHashes(); b != nil {
+		if len(b) != 8*roothash.Buckets {
+			return in, fmt.Errorf("bucket hashes of an inventory have %d bytes", len(b))
+		}
+		in.Hashes = make([]roothash.BucketHash, roothash.Buckets)
+		for i := range in.Hashes {
+			in.Hashes[i] = roothash.BucketHash(binary.LittleEndian.Uint64(b[8*i:]))
+		}
+	}
+	in.Entities = make(map[uint32][]uint64, len(m.GetEntities()))
+	for _, e := range m.GetEntities() {
+		b := e.GetHashes()
+		list := make([]uint64, len(b)/8)
+		for i := range list {
+			list[i] = binary.LittleEndian.Uint64(b[8*i:])
+		}
+		in.Entities[e.GetBucket()] = append(in.Entities[e.GetBucket()], list...)
+	}
+	return in, nil
+}
+
+// positionOf reads a position, a short one too.
+func positionOf(session *hub.Session, p *configv1.Position) (store.Position, error) {
+	if p != nil && p.GetLineage() == "" && len(p.GetRoot()) >= shortRoot {
+		return session.Known(p.GetRevision(), p.GetRoot()), nil
+	}
+	return fromProto(p)
+}
+
 func acknowledge(session *hub.Session, a *configv1.Ack) error {
-	p, err := fromProto(a.GetPosition())
+	p, err := positionOf(session, a.GetPosition())
 	if err != nil {
 		return fmt.Errorf("position of an ack: %w", err)
 	}
-	serving, err := fromProto(a.GetServing())
+	serving, err := positionOf(session, a.GetServing())
 	if err != nil {
 		return fmt.Errorf("serving position of an ack: %w", err)
 	}
 	switch a.GetState() {
 	case configv1.Ack_STATE_APPLIED:
-		session.Applied(p, time.Duration(min(a.GetApplyUs(), 1<<40))*time.Microsecond)
+		session.Applied(p, time.Duration(min(a.GetApplyUs(), 1<<40))*time.Microsecond, refusals(a.GetErrors()))
 	case configv1.Ack_STATE_PERSISTED:
 		session.Persisted(p)
 	case configv1.Ack_STATE_REJECTED:
-		why := make([]hub.Refusal, 0, min(len(a.GetErrors()), maxErrors))
-		for _, e := range a.GetErrors()[:min(len(a.GetErrors()), maxErrors)] {
-			why = append(why, hub.Refusal{Kind: cut(e.GetKind()), ID: cut(e.GetId()), Name: cut(e.GetName()), Field: cut(e.GetField()), Message: cut(e.GetMessage())})
-		}
-		session.Rejected(p, serving, why)
+		session.Rejected(p, serving, refusals(a.GetErrors()))
 	case configv1.Ack_STATE_DIVERGED:
 		session.Diverged(p, serving)
 	}
 	return nil
+}
+
+func refusals(errs []*configv1.EntityError) []hub.Refusal {
+	var why []hub.Refusal
+	for _, e := range errs[:min(len(errs), maxErrors)] {
+		why = append(why, hub.Refusal{Kind: cut(e.GetKind()), ID: cut(e.GetId()), Name: cut(e.GetName()), Field: cut(e.GetField()), Message: cut(e.GetMessage())})
+	}
+	return why
 }
 
 func cut(s string) string { return s[:min(len(s), 4*maxText)] }
@@ -190,6 +282,9 @@ func cut(s string) string { return s[:min(len(s), 4*maxText)] }
 // introduce checks what a node says about itself.
 func introduce(ctx context.Context, m *configv1.Hello) (hub.Hello, error) {
 	h := hub.Hello{NodeID: m.GetNodeId(), BootID: m.GetBootId(), Hostname: m.GetHostname(), Version: m.GetVersion(), Source: m.GetSource(), Labels: m.GetLabels()}
+	if size := proto.Size(m); size > maxHello {
+		return h, fmt.Errorf("hello has %d bytes, at most %d are taken", size, maxHello)
+	}
 	if _, err := uuid.Parse(h.NodeID); err != nil || len(h.NodeID) != 36 {
 		return h, errors.New("node_id: is not a UUID")
 	}
@@ -210,6 +305,11 @@ func introduce(ctx context.Context, m *configv1.Hello) (hub.Hello, error) {
 	if h.Position, err = fromProto(m.GetPosition()); err != nil {
 		return h, fmt.Errorf("position: %w", err)
 	}
+	if h.Refused, err = fromProto(m.GetRefused()); err != nil {
+		return h, fmt.Errorf("refused: %w", err)
+	}
+	h.Refusals = refusals(m.GetRefusals())
+	able(&h, m.GetFeatures())
 	if p, ok := peer.FromContext(ctx); ok {
 		h.IP, _, _ = net.SplitHostPort(p.Addr.String())
 		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.PeerCertificates) > 0 {
@@ -219,15 +319,33 @@ func introduce(ctx context.Context, m *configv1.Hello) (hub.Hello, error) {
 	return h, nil
 }
 
+// able notes what the node can do.
+func able(h *hub.Hello, features []string) {
+	for _, f := range features {
+		switch f {
+		case encodingZstd:
+			h.Form |= snapshot.Zstd
+		case featureShort:
+			h.Form |= snapshot.Short
+		case featureParts:
+			h.Form |= snapshot.Parts
+		case featureRepair:
+			h.Repair = true
+		case featureManifest:
+			h.Manifest = true
+		}
+	}
+}
+
 // send moves what the hub wants moved.
-func (s *service) send(ctx context.Context, st stream, session *hub.Session) error {
-	step, err := session.Plan()
+func (s *service) send(ctx context.Context, st *sender, session *hub.Session) error {
+	greeting, err := session.Greet()
 	if err != nil {
 		return status.Error(codes.Internal, err.Error())
 	}
 	welcome := &configv1.Welcome{
-		Protocol: Protocol, Plan: plans[step.Plan], Head: position(step.To), Version: s.version,
-		BeatIntervalMs: uint32(hub.BeatInterval.Milliseconds()), Reason: step.Reason,
+		Protocol: Protocol, Plan: plans[greeting.Plan], Head: position(greeting.Head), Version: s.version, Features: features,
+		BeatIntervalMs: uint32(hub.BeatInterval.Milliseconds()), Reason: greeting.Reason, Place: uint32(greeting.Place),
 	}
 	if err := st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Welcome{Welcome: welcome}}); err != nil {
 		return err
@@ -239,34 +357,57 @@ func (s *service) send(ctx context.Context, st stream, session *hub.Session) err
 		if err != nil {
 			return err
 		}
-		switch {
-		case d.Step != nil:
-			for _, b := range d.Step.Messages {
-				if err := st.SendMsg(encoded(b)); err != nil {
-					return err
-				}
-			}
-		case d.Command != nil:
-			c := &configv1.Command{Id: d.Command.ID, Target: d.Command.Target, Name: d.Command.Name, Arguments: d.Command.Arguments}
-			err = st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Command{Command: c}})
-		case d.Reply != nil:
-			if answer, ok := d.Reply.(*configv1.Answer); ok {
-				err = st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Answer{Answer: answer}})
-			}
-		case d.Goodbye != nil:
-			g := &configv1.Goodbye{Reason: d.Goodbye.Reason, RetryAfterMs: uint32(d.Goodbye.Retry.Milliseconds())}
-			if err := st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Goodbye{Goodbye: g}}); err != nil {
-				return err
-			}
-			return io.EOF
-		case d.Beat:
-			b := &configv1.Beat{Position: position(session.Head()), SentAtNs: time.Now().UnixNano()}
-			err = st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Beat{Beat: b}})
+		if err := deliver(st, session, &d); err != nil {
+			return err
 		}
-		if err != nil {
+		session.Sent(d)
+	}
+}
+
+// deliver sends one thing. io.EOF means that nothing follows.
+func deliver(st *sender, session *hub.Session, d *hub.Delivery) error {
+	switch {
+	case d.Step != nil:
+		return sendAll(st, d.Step.Messages, nil)
+	case d.Snapshot != nil:
+		return sendAll(st, d.Snapshot.Messages, d.Skip)
+	case d.Manifest != nil:
+		return st.SendMsg(encoded(d.Manifest))
+	case d.Query != nil:
+		q := &configv1.InventoryQuery{Buckets: d.Query.Buckets}
+		return st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_InventoryQuery{InventoryQuery: q}})
+	case d.Command != nil:
+		c := &configv1.Command{Id: d.Command.ID, Target: d.Command.Target, Name: d.Command.Name, Arguments: d.Command.Arguments}
+		return st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Command{Command: c}})
+	case d.Reply != nil:
+		if answer, ok := d.Reply.(*configv1.Answer); ok {
+			return st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Answer{Answer: answer}})
+		}
+	case d.Goodbye != nil:
+		g := &configv1.Goodbye{Reason: d.Goodbye.Reason, RetryAfterMs: uint32(d.Goodbye.Retry.Milliseconds())}
+		if err := st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Goodbye{Goodbye: g}}); err != nil {
+			return err
+		}
+		return io.EOF
+	case d.Beat:
+		b := &configv1.Beat{Position: position(session.Head()), SentAtNs: time.Now().UnixNano()}
+		return st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Beat{Beat: b}})
+	}
+	return nil
+}
+
+// sendAll sends messages that were encoded before, without those whose bit is set in skip;
+// the last is always sent, so that the node knows the end.
+func sendAll(st *sender, messages [][]byte, skip []byte) error {
+	for i, b := range messages {
+		if i/8 < len(skip) && skip[i/8]&(1<<(i%8)) != 0 && i < len(messages)-1 {
+			continue
+		}
+		if err := st.SendMsg(encoded(b)); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 var plans = map[snapshot.Plan]configv1.Welcome_Plan{

@@ -200,7 +200,7 @@ func (x Ack_State) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Ack_State.Descriptor instead.
 func (Ack_State) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{10, 0}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{15, 0}
 }
 
 // Op says what to do.
@@ -256,7 +256,7 @@ func (x EntityWrite_Op) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EntityWrite_Op.Descriptor instead.
 func (EntityWrite_Op) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{18, 0}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{23, 0}
 }
 
 // Outcome says whether what was asked was done.
@@ -327,7 +327,7 @@ func (x Answer_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Answer_Outcome.Descriptor instead.
 func (Answer_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{21, 0}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{26, 0}
 }
 
 // SyncRequest is what a node says.
@@ -340,6 +340,7 @@ type SyncRequest struct {
 	//	*SyncRequest_Beat
 	//	*SyncRequest_CommandResult
 	//	*SyncRequest_Ask
+	//	*SyncRequest_Inventory
 	Message       isSyncRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -427,6 +428,15 @@ func (x *SyncRequest) GetAsk() *Ask {
 	return nil
 }
 
+func (x *SyncRequest) GetInventory() *Inventory {
+	if x != nil {
+		if x, ok := x.Message.(*SyncRequest_Inventory); ok {
+			return x.Inventory
+		}
+	}
+	return nil
+}
+
 type isSyncRequest_Message interface {
 	isSyncRequest_Message()
 }
@@ -451,6 +461,10 @@ type SyncRequest_Ask struct {
 	Ask *Ask `protobuf:"bytes,5,opt,name=ask,proto3,oneof"`
 }
 
+type SyncRequest_Inventory struct {
+	Inventory *Inventory `protobuf:"bytes,6,opt,name=inventory,proto3,oneof"`
+}
+
 func (*SyncRequest_Hello) isSyncRequest_Message() {}
 
 func (*SyncRequest_Ack) isSyncRequest_Message() {}
@@ -460,6 +474,8 @@ func (*SyncRequest_Beat) isSyncRequest_Message() {}
 func (*SyncRequest_CommandResult) isSyncRequest_Message() {}
 
 func (*SyncRequest_Ask) isSyncRequest_Message() {}
+
+func (*SyncRequest_Inventory) isSyncRequest_Message() {}
 
 // SyncResponse is what the control plane says.
 type SyncResponse struct {
@@ -473,6 +489,8 @@ type SyncResponse struct {
 	//	*SyncResponse_Command
 	//	*SyncResponse_Goodbye
 	//	*SyncResponse_Answer
+	//	*SyncResponse_InventoryQuery
+	//	*SyncResponse_Manifest
 	Message       isSyncResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -578,6 +596,24 @@ func (x *SyncResponse) GetAnswer() *Answer {
 	return nil
 }
 
+func (x *SyncResponse) GetInventoryQuery() *InventoryQuery {
+	if x != nil {
+		if x, ok := x.Message.(*SyncResponse_InventoryQuery); ok {
+			return x.InventoryQuery
+		}
+	}
+	return nil
+}
+
+func (x *SyncResponse) GetManifest() *Manifest {
+	if x != nil {
+		if x, ok := x.Message.(*SyncResponse_Manifest); ok {
+			return x.Manifest
+		}
+	}
+	return nil
+}
+
 type isSyncResponse_Message interface {
 	isSyncResponse_Message()
 }
@@ -610,6 +646,14 @@ type SyncResponse_Answer struct {
 	Answer *Answer `protobuf:"bytes,7,opt,name=answer,proto3,oneof"`
 }
 
+type SyncResponse_InventoryQuery struct {
+	InventoryQuery *InventoryQuery `protobuf:"bytes,8,opt,name=inventory_query,json=inventoryQuery,proto3,oneof"`
+}
+
+type SyncResponse_Manifest struct {
+	Manifest *Manifest `protobuf:"bytes,9,opt,name=manifest,proto3,oneof"`
+}
+
 func (*SyncResponse_Welcome) isSyncResponse_Message() {}
 
 func (*SyncResponse_Frame) isSyncResponse_Message() {}
@@ -624,7 +668,15 @@ func (*SyncResponse_Goodbye) isSyncResponse_Message() {}
 
 func (*SyncResponse_Answer) isSyncResponse_Message() {}
 
+func (*SyncResponse_InventoryQuery) isSyncResponse_Message() {}
+
+func (*SyncResponse_Manifest) isSyncResponse_Message() {}
+
 // Position names one configuration. Equal positions mean equal configuration.
+//
+// Between sides that both name the feature "short" a position may leave out lineage and
+// generation, which then are those of the Welcome's head, and shorten its root to the
+// first 8 bytes.
 type Position struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Random id of the store, made when it is created (16 bytes, hex).
@@ -716,10 +768,22 @@ type Hello struct {
 	Labels map[string]string `protobuf:"bytes,8,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// What the node serves now; unset when it has nothing.
 	Position *Position `protobuf:"bytes,9,opt,name=position,proto3" json:"position,omitempty"`
-	// Optional abilities by name, such as "zstd".
+	// Optional abilities by name. A node is sent nothing that needs one that it does not
+	// name:
+	//
+	//	zstd      payloads that are compressed
+	//	zstd-1    payloads that are compressed with dictionary 1
+	//	repair    InventoryQuery for buckets, and dropped in Frame and SnapshotChunk
+	//	manifest  Manifest, and snapshots without the chunks that the node has
+	//	parts     chunks that together are a delta
+	//	short     short positions
 	Features []string `protobuf:"bytes,10,rep,name=features,proto3" json:"features,omitempty"`
 	// Where the served configuration came from: none, cache, stream, file.
-	Source        string `protobuf:"bytes,11,opt,name=source,proto3" json:"source,omitempty"`
+	Source string `protobuf:"bytes,11,opt,name=source,proto3" json:"source,omitempty"`
+	// The position that the node refused last and has not replaced since, and why. It is
+	// not sent again.
+	Refused       *Position      `protobuf:"bytes,12,opt,name=refused,proto3" json:"refused,omitempty"`
+	Refusals      []*EntityError `protobuf:"bytes,13,rep,name=refusals,proto3" json:"refusals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -831,6 +895,20 @@ func (x *Hello) GetSource() string {
 	return ""
 }
 
+func (x *Hello) GetRefused() *Position {
+	if x != nil {
+		return x.Refused
+	}
+	return nil
+}
+
+func (x *Hello) GetRefusals() []*EntityError {
+	if x != nil {
+		return x.Refusals
+	}
+	return nil
+}
+
 // Plugin is a plugin that a node has compiled in.
 type Plugin struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -904,7 +982,12 @@ type Welcome struct {
 	// Heartbeat interval that both sides keep, in milliseconds.
 	BeatIntervalMs uint32 `protobuf:"varint,5,opt,name=beat_interval_ms,json=beatIntervalMs,proto3" json:"beat_interval_ms,omitempty"`
 	// Why the node is held, for people.
-	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Abilities of the control plane, as in Hello.
+	Features []string `protobuf:"bytes,7,rep,name=features,proto3" json:"features,omitempty"`
+	// With PLAN_HELD, the node's place in the queue for a snapshot, from 1; 0 when it waits
+	// for a person instead.
+	Place         uint32 `protobuf:"varint,8,opt,name=place,proto3" json:"place,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -981,6 +1064,20 @@ func (x *Welcome) GetReason() string {
 	return ""
 }
 
+func (x *Welcome) GetFeatures() []string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+func (x *Welcome) GetPlace() uint32 {
+	if x != nil {
+		return x.Place
+	}
+	return 0
+}
+
 // Frame leads from one position to the next.
 type Frame struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -991,11 +1088,14 @@ type Frame struct {
 	RemovalIntended bool `protobuf:"varint,4,opt,name=removal_intended,json=removalIntended,proto3" json:"removal_intended,omitempty"`
 	// When the change was committed, nanoseconds since the epoch.
 	CommittedAtNs int64 `protobuf:"varint,5,opt,name=committed_at_ns,json=committedAtNs,proto3" json:"committed_at_ns,omitempty"`
-	// "" or "zstd". When set, changes is empty and payload holds an encoded
+	// "", "zstd" or "zstd-1". When set, changes is empty and payload holds an encoded
 	// ChangeList of raw_length bytes.
-	Encoding      string `protobuf:"bytes,6,opt,name=encoding,proto3" json:"encoding,omitempty"`
-	Payload       []byte `protobuf:"bytes,7,opt,name=payload,proto3" json:"payload,omitempty"`
-	RawLength     uint64 `protobuf:"varint,8,opt,name=raw_length,json=rawLength,proto3" json:"raw_length,omitempty"`
+	Encoding  string `protobuf:"bytes,6,opt,name=encoding,proto3" json:"encoding,omitempty"`
+	Payload   []byte `protobuf:"bytes,7,opt,name=payload,proto3" json:"payload,omitempty"`
+	RawLength uint64 `protobuf:"varint,8,opt,name=raw_length,json=rawLength,proto3" json:"raw_length,omitempty"`
+	// Hashes, as in BucketEntities, of entities that the node has and must not have. What
+	// is put in the same frame replaces them, the others are removed.
+	Dropped       []byte `protobuf:"bytes,9,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1084,6 +1184,13 @@ func (x *Frame) GetRawLength() uint64 {
 		return x.RawLength
 	}
 	return 0
+}
+
+func (x *Frame) GetDropped() []byte {
+	if x != nil {
+		return x.Dropped
+	}
+	return nil
 }
 
 // ChangeList is the payload of a compressed Frame or SnapshotChunk.
@@ -1212,10 +1319,13 @@ func (x *Change) GetMustUnderstand() bool {
 	return false
 }
 
-// SnapshotChunk is a part of a whole configuration.
+// SnapshotChunk is a part of a whole configuration, or of a delta that is too large for
+// a frame. Its entities are those of a range in the order of Manifest; where a range ends
+// depends on the entities around its end only, so that most chunks of two snapshots that
+// differ little are equal.
 type SnapshotChunk struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The position that the whole snapshot leads to.
+	// The position that the whole leads to.
 	To *Position `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"`
 	// Index of this chunk, from 0, and their number.
 	Index uint32 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
@@ -1228,7 +1338,11 @@ type SnapshotChunk struct {
 	Payload   []byte `protobuf:"bytes,7,opt,name=payload,proto3" json:"payload,omitempty"`
 	RawLength uint64 `protobuf:"varint,8,opt,name=raw_length,json=rawLength,proto3" json:"raw_length,omitempty"`
 	// SHA-256 of the encoded ChangeList before compression.
-	Checksum      []byte `protobuf:"bytes,9,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	Checksum []byte `protobuf:"bytes,9,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	// Set when the chunks are a delta: where it starts. Its changes may be of any op.
+	From *Position `protobuf:"bytes,10,opt,name=from,proto3" json:"from,omitempty"`
+	// As in Frame, in the first chunk of a delta.
+	Dropped       []byte `protobuf:"bytes,11,opt,name=dropped,proto3" json:"dropped,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1326,6 +1440,340 @@ func (x *SnapshotChunk) GetChecksum() []byte {
 	return nil
 }
 
+func (x *SnapshotChunk) GetFrom() *Position {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *SnapshotChunk) GetDropped() []byte {
+	if x != nil {
+		return x.Dropped
+	}
+	return nil
+}
+
+// InventoryQuery asks a node what it has, so that only what differs is sent.
+type InventoryQuery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Buckets whose entities are asked for; none asks for the hashes of all buckets.
+	Buckets       []uint32 `protobuf:"varint,1,rep,packed,name=buckets,proto3" json:"buckets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InventoryQuery) Reset() {
+	*x = InventoryQuery{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InventoryQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InventoryQuery) ProtoMessage() {}
+
+func (x *InventoryQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InventoryQuery.ProtoReflect.Descriptor instead.
+func (*InventoryQuery) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *InventoryQuery) GetBuckets() []uint32 {
+	if x != nil {
+		return x.Buckets
+	}
+	return nil
+}
+
+// Inventory tells what a node has, in answer to an InventoryQuery or to a Manifest.
+type Inventory struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The position that the node serves, with the root that its entities have now.
+	Position *Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
+	// The hash of each bucket, 8 bytes little endian each. A bucket's hash is the sum of the
+	// first 8 bytes of its entities' hashes.
+	BucketHashes []byte `protobuf:"bytes,2,opt,name=bucket_hashes,json=bucketHashes,proto3" json:"bucket_hashes,omitempty"`
+	// Entities of the buckets that were asked for; one answer may take several messages.
+	Entities []*BucketEntities `protobuf:"bytes,3,rep,name=entities,proto3" json:"entities,omitempty"`
+	// Answer to a Manifest: bit i, the lowest bit of a byte first, is set when the node has
+	// chunk i.
+	HeldChunks []byte `protobuf:"bytes,4,opt,name=held_chunks,json=heldChunks,proto3" json:"held_chunks,omitempty"`
+	// The answer is complete.
+	Last          bool `protobuf:"varint,5,opt,name=last,proto3" json:"last,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Inventory) Reset() {
+	*x = Inventory{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Inventory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Inventory) ProtoMessage() {}
+
+func (x *Inventory) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Inventory.ProtoReflect.Descriptor instead.
+func (*Inventory) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Inventory) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+func (x *Inventory) GetBucketHashes() []byte {
+	if x != nil {
+		return x.BucketHashes
+	}
+	return nil
+}
+
+func (x *Inventory) GetEntities() []*BucketEntities {
+	if x != nil {
+		return x.Entities
+	}
+	return nil
+}
+
+func (x *Inventory) GetHeldChunks() []byte {
+	if x != nil {
+		return x.HeldChunks
+	}
+	return nil
+}
+
+func (x *Inventory) GetLast() bool {
+	if x != nil {
+		return x.Last
+	}
+	return false
+}
+
+// BucketEntities are the entities of a bucket by their hashes.
+type BucketEntities struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Bucket uint32                 `protobuf:"varint,1,opt,name=bucket,proto3" json:"bucket,omitempty"`
+	// The first 8 bytes of each entity's hash, one after the other.
+	Hashes        []byte `protobuf:"bytes,2,opt,name=hashes,proto3" json:"hashes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BucketEntities) Reset() {
+	*x = BucketEntities{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BucketEntities) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BucketEntities) ProtoMessage() {}
+
+func (x *BucketEntities) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BucketEntities.ProtoReflect.Descriptor instead.
+func (*BucketEntities) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *BucketEntities) GetBucket() uint32 {
+	if x != nil {
+		return x.Bucket
+	}
+	return 0
+}
+
+func (x *BucketEntities) GetHashes() []byte {
+	if x != nil {
+		return x.Hashes
+	}
+	return nil
+}
+
+// Manifest announces a snapshot. An Inventory says which of its chunks the node has, from
+// a transfer that was interrupted or among its own entities; the others follow.
+type Manifest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	To    *Position              `protobuf:"bytes,1,opt,name=to,proto3" json:"to,omitempty"`
+	// Entity kinds in the order in which the snapshot has them. Within a kind entities are
+	// in the order of their ids.
+	Kinds  []string         `protobuf:"bytes,2,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	Chunks []*ManifestChunk `protobuf:"bytes,3,rep,name=chunks,proto3" json:"chunks,omitempty"`
+	// Kinds whose changes say must_understand, which is part of a chunk's checksum.
+	MustUnderstand []string `protobuf:"bytes,4,rep,name=must_understand,json=mustUnderstand,proto3" json:"must_understand,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Manifest) Reset() {
+	*x = Manifest{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Manifest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Manifest) ProtoMessage() {}
+
+func (x *Manifest) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Manifest.ProtoReflect.Descriptor instead.
+func (*Manifest) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Manifest) GetTo() *Position {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *Manifest) GetKinds() []string {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *Manifest) GetChunks() []*ManifestChunk {
+	if x != nil {
+		return x.Chunks
+	}
+	return nil
+}
+
+func (x *Manifest) GetMustUnderstand() []string {
+	if x != nil {
+		return x.MustUnderstand
+	}
+	return nil
+}
+
+// ManifestChunk is a chunk that a Manifest announces.
+type ManifestChunk struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in SnapshotChunk.
+	Checksum []byte `protobuf:"bytes,1,opt,name=checksum,proto3" json:"checksum,omitempty"`
+	// The first entity of the chunk. It reaches to the first of the next one.
+	FirstKind     uint32 `protobuf:"varint,2,opt,name=first_kind,json=firstKind,proto3" json:"first_kind,omitempty"`
+	FirstId       string `protobuf:"bytes,3,opt,name=first_id,json=firstId,proto3" json:"first_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ManifestChunk) Reset() {
+	*x = ManifestChunk{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ManifestChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ManifestChunk) ProtoMessage() {}
+
+func (x *ManifestChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ManifestChunk.ProtoReflect.Descriptor instead.
+func (*ManifestChunk) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ManifestChunk) GetChecksum() []byte {
+	if x != nil {
+		return x.Checksum
+	}
+	return nil
+}
+
+func (x *ManifestChunk) GetFirstKind() uint32 {
+	if x != nil {
+		return x.FirstKind
+	}
+	return 0
+}
+
+func (x *ManifestChunk) GetFirstId() string {
+	if x != nil {
+		return x.FirstId
+	}
+	return ""
+}
+
 // Ack reports what a node did with a position.
 type Ack struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1343,7 +1791,7 @@ type Ack struct {
 
 func (x *Ack) Reset() {
 	*x = Ack{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[10]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1355,7 +1803,7 @@ func (x *Ack) String() string {
 func (*Ack) ProtoMessage() {}
 
 func (x *Ack) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[10]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1368,7 +1816,7 @@ func (x *Ack) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ack.ProtoReflect.Descriptor instead.
 func (*Ack) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{10}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Ack) GetState() Ack_State {
@@ -1421,7 +1869,7 @@ type EntityError struct {
 
 func (x *EntityError) Reset() {
 	*x = EntityError{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[11]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +1881,7 @@ func (x *EntityError) String() string {
 func (*EntityError) ProtoMessage() {}
 
 func (x *EntityError) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[11]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +1894,7 @@ func (x *EntityError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntityError.ProtoReflect.Descriptor instead.
 func (*EntityError) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{11}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EntityError) GetKind() string {
@@ -1499,7 +1947,7 @@ type Beat struct {
 
 func (x *Beat) Reset() {
 	*x = Beat{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[12]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1511,7 +1959,7 @@ func (x *Beat) String() string {
 func (*Beat) ProtoMessage() {}
 
 func (x *Beat) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[12]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1524,7 +1972,7 @@ func (x *Beat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Beat.ProtoReflect.Descriptor instead.
 func (*Beat) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{12}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Beat) GetPosition() *Position {
@@ -1565,7 +2013,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[13]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +2025,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[13]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1590,7 +2038,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{13}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Command) GetId() uint64 {
@@ -1634,7 +2082,7 @@ type CommandResult struct {
 
 func (x *CommandResult) Reset() {
 	*x = CommandResult{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[14]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1646,7 +2094,7 @@ func (x *CommandResult) String() string {
 func (*CommandResult) ProtoMessage() {}
 
 func (x *CommandResult) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[14]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1659,7 +2107,7 @@ func (x *CommandResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResult.ProtoReflect.Descriptor instead.
 func (*CommandResult) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{14}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CommandResult) GetId() uint64 {
@@ -1695,7 +2143,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[15]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1707,7 +2155,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[15]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1720,7 +2168,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{15}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Goodbye) GetReason() string {
@@ -1756,7 +2204,7 @@ type Ask struct {
 
 func (x *Ask) Reset() {
 	*x = Ask{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[16]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1768,7 +2216,7 @@ func (x *Ask) String() string {
 func (*Ask) ProtoMessage() {}
 
 func (x *Ask) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[16]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1781,7 +2229,7 @@ func (x *Ask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ask.ProtoReflect.Descriptor instead.
 func (*Ask) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{16}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Ask) GetId() uint64 {
@@ -1852,7 +2300,7 @@ type EntityWrites struct {
 
 func (x *EntityWrites) Reset() {
 	*x = EntityWrites{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[17]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1864,7 +2312,7 @@ func (x *EntityWrites) String() string {
 func (*EntityWrites) ProtoMessage() {}
 
 func (x *EntityWrites) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[17]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1877,7 +2325,7 @@ func (x *EntityWrites) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntityWrites.ProtoReflect.Descriptor instead.
 func (*EntityWrites) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{17}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *EntityWrites) GetWrites() []*EntityWrite {
@@ -1910,7 +2358,7 @@ type EntityWrite struct {
 
 func (x *EntityWrite) Reset() {
 	*x = EntityWrite{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[18]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1922,7 +2370,7 @@ func (x *EntityWrite) String() string {
 func (*EntityWrite) ProtoMessage() {}
 
 func (x *EntityWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[18]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +2383,7 @@ func (x *EntityWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntityWrite.ProtoReflect.Descriptor instead.
 func (*EntityWrite) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{18}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EntityWrite) GetOp() EntityWrite_Op {
@@ -1976,7 +2424,7 @@ type LeaseRequests struct {
 
 func (x *LeaseRequests) Reset() {
 	*x = LeaseRequests{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[19]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1988,7 +2436,7 @@ func (x *LeaseRequests) String() string {
 func (*LeaseRequests) ProtoMessage() {}
 
 func (x *LeaseRequests) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[19]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2001,7 +2449,7 @@ func (x *LeaseRequests) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequests.ProtoReflect.Descriptor instead.
 func (*LeaseRequests) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{19}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LeaseRequests) GetRequests() []*LeaseRequest {
@@ -2034,7 +2482,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[20]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2494,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[20]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2507,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{20}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LeaseRequest) GetCounter() string {
@@ -2135,7 +2583,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[21]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2147,7 +2595,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[21]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2160,7 +2608,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{21}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Answer) GetId() uint64 {
@@ -2215,7 +2663,7 @@ type LeaseGrant struct {
 
 func (x *LeaseGrant) Reset() {
 	*x = LeaseGrant{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[22]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2675,7 @@ func (x *LeaseGrant) String() string {
 func (*LeaseGrant) ProtoMessage() {}
 
 func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[22]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2688,7 @@ func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseGrant.ProtoReflect.Descriptor instead.
 func (*LeaseGrant) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{22}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LeaseGrant) GetGranted() uint64 {
@@ -2275,14 +2723,15 @@ var File_sluice_config_v1_sync_proto protoreflect.FileDescriptor
 
 const file_sluice_config_v1_sync_proto_rawDesc = "" +
 	"\n" +
-	"\x1bsluice/config/v1/sync.proto\x12\x10sluice.config.v1\"\x97\x02\n" +
+	"\x1bsluice/config/v1/sync.proto\x12\x10sluice.config.v1\"\xd4\x02\n" +
 	"\vSyncRequest\x12/\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.sluice.config.v1.HelloH\x00R\x05hello\x12)\n" +
 	"\x03ack\x18\x02 \x01(\v2\x15.sluice.config.v1.AckH\x00R\x03ack\x12,\n" +
 	"\x04beat\x18\x03 \x01(\v2\x16.sluice.config.v1.BeatH\x00R\x04beat\x12H\n" +
 	"\x0ecommand_result\x18\x04 \x01(\v2\x1f.sluice.config.v1.CommandResultH\x00R\rcommandResult\x12)\n" +
-	"\x03ask\x18\x05 \x01(\v2\x15.sluice.config.v1.AskH\x00R\x03askB\t\n" +
-	"\amessage\"\x9b\x03\n" +
+	"\x03ask\x18\x05 \x01(\v2\x15.sluice.config.v1.AskH\x00R\x03ask\x12;\n" +
+	"\tinventory\x18\x06 \x01(\v2\x1b.sluice.config.v1.InventoryH\x00R\tinventoryB\t\n" +
+	"\amessage\"\xa2\x04\n" +
 	"\fSyncResponse\x125\n" +
 	"\awelcome\x18\x01 \x01(\v2\x19.sluice.config.v1.WelcomeH\x00R\awelcome\x12/\n" +
 	"\x05frame\x18\x02 \x01(\v2\x17.sluice.config.v1.FrameH\x00R\x05frame\x12H\n" +
@@ -2290,7 +2739,9 @@ const file_sluice_config_v1_sync_proto_rawDesc = "" +
 	"\x04beat\x18\x04 \x01(\v2\x16.sluice.config.v1.BeatH\x00R\x04beat\x125\n" +
 	"\acommand\x18\x05 \x01(\v2\x19.sluice.config.v1.CommandH\x00R\acommand\x125\n" +
 	"\agoodbye\x18\x06 \x01(\v2\x19.sluice.config.v1.GoodbyeH\x00R\agoodbye\x122\n" +
-	"\x06answer\x18\a \x01(\v2\x18.sluice.config.v1.AnswerH\x00R\x06answerB\t\n" +
+	"\x06answer\x18\a \x01(\v2\x18.sluice.config.v1.AnswerH\x00R\x06answer\x12K\n" +
+	"\x0finventory_query\x18\b \x01(\v2 .sluice.config.v1.InventoryQueryH\x00R\x0einventoryQuery\x128\n" +
+	"\bmanifest\x18\t \x01(\v2\x1a.sluice.config.v1.ManifestH\x00R\bmanifestB\t\n" +
 	"\amessage\"t\n" +
 	"\bPosition\x12\x18\n" +
 	"\alineage\x18\x01 \x01(\tR\alineage\x12\x1e\n" +
@@ -2298,7 +2749,7 @@ const file_sluice_config_v1_sync_proto_rawDesc = "" +
 	"generation\x18\x02 \x01(\x04R\n" +
 	"generation\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x04R\brevision\x12\x12\n" +
-	"\x04root\x18\x04 \x01(\fR\x04root\"\xcd\x03\n" +
+	"\x04root\x18\x04 \x01(\fR\x04root\"\xbe\x04\n" +
 	"\x05Hello\x12\x17\n" +
 	"\anode_id\x18\x01 \x01(\tR\x06nodeId\x12\x17\n" +
 	"\aboot_id\x18\x02 \x01(\tR\x06bootId\x12\x1a\n" +
@@ -2311,7 +2762,9 @@ const file_sluice_config_v1_sync_proto_rawDesc = "" +
 	"\bposition\x18\t \x01(\v2\x1a.sluice.config.v1.PositionR\bposition\x12\x1a\n" +
 	"\bfeatures\x18\n" +
 	" \x03(\tR\bfeatures\x12\x16\n" +
-	"\x06source\x18\v \x01(\tR\x06source\x1a9\n" +
+	"\x06source\x18\v \x01(\tR\x06source\x124\n" +
+	"\arefused\x18\f \x01(\v2\x1a.sluice.config.v1.PositionR\arefused\x129\n" +
+	"\brefusals\x18\r \x03(\v2\x1d.sluice.config.v1.EntityErrorR\brefusals\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"W\n" +
@@ -2319,14 +2772,16 @@ const file_sluice_config_v1_sync_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1f\n" +
 	"\vschema_hash\x18\x03 \x01(\fR\n" +
-	"schemaHash\"\xdb\x02\n" +
+	"schemaHash\"\x8d\x03\n" +
 	"\aWelcome\x12\x1a\n" +
 	"\bprotocol\x18\x01 \x01(\rR\bprotocol\x122\n" +
 	"\x04plan\x18\x02 \x01(\x0e2\x1e.sluice.config.v1.Welcome.PlanR\x04plan\x12.\n" +
 	"\x04head\x18\x03 \x01(\v2\x1a.sluice.config.v1.PositionR\x04head\x12\x18\n" +
 	"\aversion\x18\x04 \x01(\tR\aversion\x12(\n" +
 	"\x10beat_interval_ms\x18\x05 \x01(\rR\x0ebeatIntervalMs\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\"t\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x1a\n" +
+	"\bfeatures\x18\a \x03(\tR\bfeatures\x12\x14\n" +
+	"\x05place\x18\b \x01(\rR\x05place\"t\n" +
 	"\x04Plan\x12\x14\n" +
 	"\x10PLAN_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPLAN_UP_TO_DATE\x10\x01\x12\x0e\n" +
@@ -2334,7 +2789,7 @@ const file_sluice_config_v1_sync_proto_rawDesc = "" +
 	"PLAN_DELTA\x10\x02\x12\x0f\n" +
 	"\vPLAN_REPAIR\x10\x03\x12\x11\n" +
 	"\rPLAN_SNAPSHOT\x10\x04\x12\r\n" +
-	"\tPLAN_HELD\x10\x05\"\xbf\x02\n" +
+	"\tPLAN_HELD\x10\x05\"\xd9\x02\n" +
 	"\x05Frame\x12.\n" +
 	"\x04from\x18\x01 \x01(\v2\x1a.sluice.config.v1.PositionR\x04from\x12*\n" +
 	"\x02to\x18\x02 \x01(\v2\x1a.sluice.config.v1.PositionR\x02to\x122\n" +
@@ -2344,7 +2799,8 @@ const file_sluice_config_v1_sync_proto_rawDesc = "" +
 	"\bencoding\x18\x06 \x01(\tR\bencoding\x12\x18\n" +
 	"\apayload\x18\a \x01(\fR\apayload\x12\x1d\n" +
 	"\n" +
-	"raw_length\x18\b \x01(\x04R\trawLength\"@\n" +
+	"raw_length\x18\b \x01(\x04R\trawLength\x12\x18\n" +
+	"\adropped\x18\t \x01(\fR\adropped\"@\n" +
 	"\n" +
 	"ChangeList\x122\n" +
 	"\achanges\x18\x01 \x03(\v2\x18.sluice.config.v1.ChangeR\achanges\"\xcb\x01\n" +
@@ -2358,7 +2814,7 @@ const file_sluice_config_v1_sync_proto_rawDesc = "" +
 	"\x0eOP_UNSPECIFIED\x10\x00\x12\n" +
 	"\n" +
 	"\x06OP_PUT\x10\x01\x12\r\n" +
-	"\tOP_DELETE\x10\x02\"\xb7\x02\n" +
+	"\tOP_DELETE\x10\x02\"\x81\x03\n" +
 	"\rSnapshotChunk\x12*\n" +
 	"\x02to\x18\x01 \x01(\v2\x1a.sluice.config.v1.PositionR\x02to\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x14\n" +
@@ -2369,7 +2825,32 @@ const file_sluice_config_v1_sync_proto_rawDesc = "" +
 	"\apayload\x18\a \x01(\fR\apayload\x12\x1d\n" +
 	"\n" +
 	"raw_length\x18\b \x01(\x04R\trawLength\x12\x1a\n" +
-	"\bchecksum\x18\t \x01(\fR\bchecksum\"\xe8\x02\n" +
+	"\bchecksum\x18\t \x01(\fR\bchecksum\x12.\n" +
+	"\x04from\x18\n" +
+	" \x01(\v2\x1a.sluice.config.v1.PositionR\x04from\x12\x18\n" +
+	"\adropped\x18\v \x01(\fR\adropped\"*\n" +
+	"\x0eInventoryQuery\x12\x18\n" +
+	"\abuckets\x18\x01 \x03(\rR\abuckets\"\xdb\x01\n" +
+	"\tInventory\x126\n" +
+	"\bposition\x18\x01 \x01(\v2\x1a.sluice.config.v1.PositionR\bposition\x12#\n" +
+	"\rbucket_hashes\x18\x02 \x01(\fR\fbucketHashes\x12<\n" +
+	"\bentities\x18\x03 \x03(\v2 .sluice.config.v1.BucketEntitiesR\bentities\x12\x1f\n" +
+	"\vheld_chunks\x18\x04 \x01(\fR\n" +
+	"heldChunks\x12\x12\n" +
+	"\x04last\x18\x05 \x01(\bR\x04last\"@\n" +
+	"\x0eBucketEntities\x12\x16\n" +
+	"\x06bucket\x18\x01 \x01(\rR\x06bucket\x12\x16\n" +
+	"\x06hashes\x18\x02 \x01(\fR\x06hashes\"\xae\x01\n" +
+	"\bManifest\x12*\n" +
+	"\x02to\x18\x01 \x01(\v2\x1a.sluice.config.v1.PositionR\x02to\x12\x14\n" +
+	"\x05kinds\x18\x02 \x03(\tR\x05kinds\x127\n" +
+	"\x06chunks\x18\x03 \x03(\v2\x1f.sluice.config.v1.ManifestChunkR\x06chunks\x12'\n" +
+	"\x0fmust_understand\x18\x04 \x03(\tR\x0emustUnderstand\"e\n" +
+	"\rManifestChunk\x12\x1a\n" +
+	"\bchecksum\x18\x01 \x01(\fR\bchecksum\x12\x1d\n" +
+	"\n" +
+	"first_kind\x18\x02 \x01(\rR\tfirstKind\x12\x19\n" +
+	"\bfirst_id\x18\x03 \x01(\tR\afirstId\"\xe8\x02\n" +
 	"\x03Ack\x121\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1b.sluice.config.v1.Ack.StateR\x05state\x126\n" +
 	"\bposition\x18\x02 \x01(\v2\x1a.sluice.config.v1.PositionR\bposition\x125\n" +
@@ -2474,83 +2955,98 @@ func file_sluice_config_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sluice_config_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_sluice_config_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_sluice_config_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_sluice_config_v1_sync_proto_goTypes = []any{
-	(Welcome_Plan)(0),     // 0: sluice.config.v1.Welcome.Plan
-	(Change_Op)(0),        // 1: sluice.config.v1.Change.Op
-	(Ack_State)(0),        // 2: sluice.config.v1.Ack.State
-	(EntityWrite_Op)(0),   // 3: sluice.config.v1.EntityWrite.Op
-	(Answer_Outcome)(0),   // 4: sluice.config.v1.Answer.Outcome
-	(*SyncRequest)(nil),   // 5: sluice.config.v1.SyncRequest
-	(*SyncResponse)(nil),  // 6: sluice.config.v1.SyncResponse
-	(*Position)(nil),      // 7: sluice.config.v1.Position
-	(*Hello)(nil),         // 8: sluice.config.v1.Hello
-	(*Plugin)(nil),        // 9: sluice.config.v1.Plugin
-	(*Welcome)(nil),       // 10: sluice.config.v1.Welcome
-	(*Frame)(nil),         // 11: sluice.config.v1.Frame
-	(*ChangeList)(nil),    // 12: sluice.config.v1.ChangeList
-	(*Change)(nil),        // 13: sluice.config.v1.Change
-	(*SnapshotChunk)(nil), // 14: sluice.config.v1.SnapshotChunk
-	(*Ack)(nil),           // 15: sluice.config.v1.Ack
-	(*EntityError)(nil),   // 16: sluice.config.v1.EntityError
-	(*Beat)(nil),          // 17: sluice.config.v1.Beat
-	(*Command)(nil),       // 18: sluice.config.v1.Command
-	(*CommandResult)(nil), // 19: sluice.config.v1.CommandResult
-	(*Goodbye)(nil),       // 20: sluice.config.v1.Goodbye
-	(*Ask)(nil),           // 21: sluice.config.v1.Ask
-	(*EntityWrites)(nil),  // 22: sluice.config.v1.EntityWrites
-	(*EntityWrite)(nil),   // 23: sluice.config.v1.EntityWrite
-	(*LeaseRequests)(nil), // 24: sluice.config.v1.LeaseRequests
-	(*LeaseRequest)(nil),  // 25: sluice.config.v1.LeaseRequest
-	(*Answer)(nil),        // 26: sluice.config.v1.Answer
-	(*LeaseGrant)(nil),    // 27: sluice.config.v1.LeaseGrant
-	nil,                   // 28: sluice.config.v1.Hello.LabelsEntry
+	(Welcome_Plan)(0),      // 0: sluice.config.v1.Welcome.Plan
+	(Change_Op)(0),         // 1: sluice.config.v1.Change.Op
+	(Ack_State)(0),         // 2: sluice.config.v1.Ack.State
+	(EntityWrite_Op)(0),    // 3: sluice.config.v1.EntityWrite.Op
+	(Answer_Outcome)(0),    // 4: sluice.config.v1.Answer.Outcome
+	(*SyncRequest)(nil),    // 5: sluice.config.v1.SyncRequest
+	(*SyncResponse)(nil),   // 6: sluice.config.v1.SyncResponse
+	(*Position)(nil),       // 7: sluice.config.v1.Position
+	(*Hello)(nil),          // 8: sluice.config.v1.Hello
+	(*Plugin)(nil),         // 9: sluice.config.v1.Plugin
+	(*Welcome)(nil),        // 10: sluice.config.v1.Welcome
+	(*Frame)(nil),          // 11: sluice.config.v1.Frame
+	(*ChangeList)(nil),     // 12: sluice.config.v1.ChangeList
+	(*Change)(nil),         // 13: sluice.config.v1.Change
+	(*SnapshotChunk)(nil),  // 14: sluice.config.v1.SnapshotChunk
+	(*InventoryQuery)(nil), // 15: sluice.config.v1.InventoryQuery
+	(*Inventory)(nil),      // 16: sluice.config.v1.Inventory
+	(*BucketEntities)(nil), // 17: sluice.config.v1.BucketEntities
+	(*Manifest)(nil),       // 18: sluice.config.v1.Manifest
+	(*ManifestChunk)(nil),  // 19: sluice.config.v1.ManifestChunk
+	(*Ack)(nil),            // 20: sluice.config.v1.Ack
+	(*EntityError)(nil),    // 21: sluice.config.v1.EntityError
+	(*Beat)(nil),           // 22: sluice.config.v1.Beat
+	(*Command)(nil),        // 23: sluice.config.v1.Command
+	(*CommandResult)(nil),  // 24: sluice.config.v1.CommandResult
+	(*Goodbye)(nil),        // 25: sluice.config.v1.Goodbye
+	(*Ask)(nil),            // 26: sluice.config.v1.Ask
+	(*EntityWrites)(nil),   // 27: sluice.config.v1.EntityWrites
+	(*EntityWrite)(nil),    // 28: sluice.config.v1.EntityWrite
+	(*LeaseRequests)(nil),  // 29: sluice.config.v1.LeaseRequests
+	(*LeaseRequest)(nil),   // 30: sluice.config.v1.LeaseRequest
+	(*Answer)(nil),         // 31: sluice.config.v1.Answer
+	(*LeaseGrant)(nil),     // 32: sluice.config.v1.LeaseGrant
+	nil,                    // 33: sluice.config.v1.Hello.LabelsEntry
 }
 var file_sluice_config_v1_sync_proto_depIdxs = []int32{
 	8,  // 0: sluice.config.v1.SyncRequest.hello:type_name -> sluice.config.v1.Hello
-	15, // 1: sluice.config.v1.SyncRequest.ack:type_name -> sluice.config.v1.Ack
-	17, // 2: sluice.config.v1.SyncRequest.beat:type_name -> sluice.config.v1.Beat
-	19, // 3: sluice.config.v1.SyncRequest.command_result:type_name -> sluice.config.v1.CommandResult
-	21, // 4: sluice.config.v1.SyncRequest.ask:type_name -> sluice.config.v1.Ask
-	10, // 5: sluice.config.v1.SyncResponse.welcome:type_name -> sluice.config.v1.Welcome
-	11, // 6: sluice.config.v1.SyncResponse.frame:type_name -> sluice.config.v1.Frame
-	14, // 7: sluice.config.v1.SyncResponse.snapshot_chunk:type_name -> sluice.config.v1.SnapshotChunk
-	17, // 8: sluice.config.v1.SyncResponse.beat:type_name -> sluice.config.v1.Beat
-	18, // 9: sluice.config.v1.SyncResponse.command:type_name -> sluice.config.v1.Command
-	20, // 10: sluice.config.v1.SyncResponse.goodbye:type_name -> sluice.config.v1.Goodbye
-	26, // 11: sluice.config.v1.SyncResponse.answer:type_name -> sluice.config.v1.Answer
-	9,  // 12: sluice.config.v1.Hello.plugins:type_name -> sluice.config.v1.Plugin
-	28, // 13: sluice.config.v1.Hello.labels:type_name -> sluice.config.v1.Hello.LabelsEntry
-	7,  // 14: sluice.config.v1.Hello.position:type_name -> sluice.config.v1.Position
-	0,  // 15: sluice.config.v1.Welcome.plan:type_name -> sluice.config.v1.Welcome.Plan
-	7,  // 16: sluice.config.v1.Welcome.head:type_name -> sluice.config.v1.Position
-	7,  // 17: sluice.config.v1.Frame.from:type_name -> sluice.config.v1.Position
-	7,  // 18: sluice.config.v1.Frame.to:type_name -> sluice.config.v1.Position
-	13, // 19: sluice.config.v1.Frame.changes:type_name -> sluice.config.v1.Change
-	13, // 20: sluice.config.v1.ChangeList.changes:type_name -> sluice.config.v1.Change
-	1,  // 21: sluice.config.v1.Change.op:type_name -> sluice.config.v1.Change.Op
-	7,  // 22: sluice.config.v1.SnapshotChunk.to:type_name -> sluice.config.v1.Position
-	13, // 23: sluice.config.v1.SnapshotChunk.changes:type_name -> sluice.config.v1.Change
-	2,  // 24: sluice.config.v1.Ack.state:type_name -> sluice.config.v1.Ack.State
-	7,  // 25: sluice.config.v1.Ack.position:type_name -> sluice.config.v1.Position
-	16, // 26: sluice.config.v1.Ack.errors:type_name -> sluice.config.v1.EntityError
-	7,  // 27: sluice.config.v1.Ack.serving:type_name -> sluice.config.v1.Position
-	7,  // 28: sluice.config.v1.Beat.position:type_name -> sluice.config.v1.Position
-	22, // 29: sluice.config.v1.Ask.entity_writes:type_name -> sluice.config.v1.EntityWrites
-	24, // 30: sluice.config.v1.Ask.lease_requests:type_name -> sluice.config.v1.LeaseRequests
-	23, // 31: sluice.config.v1.EntityWrites.writes:type_name -> sluice.config.v1.EntityWrite
-	3,  // 32: sluice.config.v1.EntityWrite.op:type_name -> sluice.config.v1.EntityWrite.Op
-	25, // 33: sluice.config.v1.LeaseRequests.requests:type_name -> sluice.config.v1.LeaseRequest
-	4,  // 34: sluice.config.v1.Answer.outcome:type_name -> sluice.config.v1.Answer.Outcome
-	7,  // 35: sluice.config.v1.Answer.position:type_name -> sluice.config.v1.Position
-	27, // 36: sluice.config.v1.Answer.grants:type_name -> sluice.config.v1.LeaseGrant
-	5,  // 37: sluice.config.v1.SyncService.Sync:input_type -> sluice.config.v1.SyncRequest
-	6,  // 38: sluice.config.v1.SyncService.Sync:output_type -> sluice.config.v1.SyncResponse
-	38, // [38:39] is the sub-list for method output_type
-	37, // [37:38] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	20, // 1: sluice.config.v1.SyncRequest.ack:type_name -> sluice.config.v1.Ack
+	22, // 2: sluice.config.v1.SyncRequest.beat:type_name -> sluice.config.v1.Beat
+	24, // 3: sluice.config.v1.SyncRequest.command_result:type_name -> sluice.config.v1.CommandResult
+	26, // 4: sluice.config.v1.SyncRequest.ask:type_name -> sluice.config.v1.Ask
+	16, // 5: sluice.config.v1.SyncRequest.inventory:type_name -> sluice.config.v1.Inventory
+	10, // 6: sluice.config.v1.SyncResponse.welcome:type_name -> sluice.config.v1.Welcome
+	11, // 7: sluice.config.v1.SyncResponse.frame:type_name -> sluice.config.v1.Frame
+	14, // 8: sluice.config.v1.SyncResponse.snapshot_chunk:type_name -> sluice.config.v1.SnapshotChunk
+	22, // 9: sluice.config.v1.SyncResponse.beat:type_name -> sluice.config.v1.Beat
+	23, // 10: sluice.config.v1.SyncResponse.command:type_name -> sluice.config.v1.Command
+	25, // 11: sluice.config.v1.SyncResponse.goodbye:type_name -> sluice.config.v1.Goodbye
+	31, // 12: sluice.config.v1.SyncResponse.answer:type_name -> sluice.config.v1.Answer
+	15, // 13: sluice.config.v1.SyncResponse.inventory_query:type_name -> sluice.config.v1.InventoryQuery
+	18, // 14: sluice.config.v1.SyncResponse.manifest:type_name -> sluice.config.v1.Manifest
+	9,  // 15: sluice.config.v1.Hello.plugins:type_name -> sluice.config.v1.Plugin
+	33, // 16: sluice.config.v1.Hello.labels:type_name -> sluice.config.v1.Hello.LabelsEntry
+	7,  // 17: sluice.config.v1.Hello.position:type_name -> sluice.config.v1.Position
+	7,  // 18: sluice.config.v1.Hello.refused:type_name -> sluice.config.v1.Position
+	21, // 19: sluice.config.v1.Hello.refusals:type_name -> sluice.config.v1.EntityError
+	0,  // 20: sluice.config.v1.Welcome.plan:type_name -> sluice.config.v1.Welcome.Plan
+	7,  // 21: sluice.config.v1.Welcome.head:type_name -> sluice.config.v1.Position
+	7,  // 22: sluice.config.v1.Frame.from:type_name -> sluice.config.v1.Position
+	7,  // 23: sluice.config.v1.Frame.to:type_name -> sluice.config.v1.Position
+	13, // 24: sluice.config.v1.Frame.changes:type_name -> sluice.config.v1.Change
+	13, // 25: sluice.config.v1.ChangeList.changes:type_name -> sluice.config.v1.Change
+	1,  // 26: sluice.config.v1.Change.op:type_name -> sluice.config.v1.Change.Op
+	7,  // 27: sluice.config.v1.SnapshotChunk.to:type_name -> sluice.config.v1.Position
+	13, // 28: sluice.config.v1.SnapshotChunk.changes:type_name -> sluice.config.v1.Change
+	7,  // 29: sluice.config.v1.SnapshotChunk.from:type_name -> sluice.config.v1.Position
+	7,  // 30: sluice.config.v1.Inventory.position:type_name -> sluice.config.v1.Position
+	17, // 31: sluice.config.v1.Inventory.entities:type_name -> sluice.config.v1.BucketEntities
+	7,  // 32: sluice.config.v1.Manifest.to:type_name -> sluice.config.v1.Position
+	19, // 33: sluice.config.v1.Manifest.chunks:type_name -> sluice.config.v1.ManifestChunk
+	2,  // 34: sluice.config.v1.Ack.state:type_name -> sluice.config.v1.Ack.State
+	7,  // 35: sluice.config.v1.Ack.position:type_name -> sluice.config.v1.Position
+	21, // 36: sluice.config.v1.Ack.errors:type_name -> sluice.config.v1.EntityError
+	7,  // 37: sluice.config.v1.Ack.serving:type_name -> sluice.config.v1.Position
+	7,  // 38: sluice.config.v1.Beat.position:type_name -> sluice.config.v1.Position
+	27, // 39: sluice.config.v1.Ask.entity_writes:type_name -> sluice.config.v1.EntityWrites
+	29, // 40: sluice.config.v1.Ask.lease_requests:type_name -> sluice.config.v1.LeaseRequests
+	28, // 41: sluice.config.v1.EntityWrites.writes:type_name -> sluice.config.v1.EntityWrite
+	3,  // 42: sluice.config.v1.EntityWrite.op:type_name -> sluice.config.v1.EntityWrite.Op
+	30, // 43: sluice.config.v1.LeaseRequests.requests:type_name -> sluice.config.v1.LeaseRequest
+	4,  // 44: sluice.config.v1.Answer.outcome:type_name -> sluice.config.v1.Answer.Outcome
+	7,  // 45: sluice.config.v1.Answer.position:type_name -> sluice.config.v1.Position
+	32, // 46: sluice.config.v1.Answer.grants:type_name -> sluice.config.v1.LeaseGrant
+	5,  // 47: sluice.config.v1.SyncService.Sync:input_type -> sluice.config.v1.SyncRequest
+	6,  // 48: sluice.config.v1.SyncService.Sync:output_type -> sluice.config.v1.SyncResponse
+	48, // [48:49] is the sub-list for method output_type
+	47, // [47:48] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_sluice_config_v1_sync_proto_init() }
@@ -2564,6 +3060,7 @@ func file_sluice_config_v1_sync_proto_init() {
 		(*SyncRequest_Beat)(nil),
 		(*SyncRequest_CommandResult)(nil),
 		(*SyncRequest_Ask)(nil),
+		(*SyncRequest_Inventory)(nil),
 	}
 	file_sluice_config_v1_sync_proto_msgTypes[1].OneofWrappers = []any{
 		(*SyncResponse_Welcome)(nil),
@@ -2573,8 +3070,10 @@ func file_sluice_config_v1_sync_proto_init() {
 		(*SyncResponse_Command)(nil),
 		(*SyncResponse_Goodbye)(nil),
 		(*SyncResponse_Answer)(nil),
+		(*SyncResponse_InventoryQuery)(nil),
+		(*SyncResponse_Manifest)(nil),
 	}
-	file_sluice_config_v1_sync_proto_msgTypes[16].OneofWrappers = []any{
+	file_sluice_config_v1_sync_proto_msgTypes[21].OneofWrappers = []any{
 		(*Ask_EntityWrites)(nil),
 		(*Ask_LeaseRequests)(nil),
 	}
@@ -2584,7 +3083,7 @@ func file_sluice_config_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_config_v1_sync_proto_rawDesc), len(file_sluice_config_v1_sync_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   24,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
