@@ -35,9 +35,18 @@ run: build bin/upstream bin/run ## Start both planes and an example upstream unt
 .PHONY: build
 build: bin/sluice-controlplane bin/sluice-dataplane ## Build both programs into bin/
 
+# The web UI is built when its sources changed, and left out where there is no Node.js.
+.PHONY: web
+web:
+	@scripts/manager.sh
+
+.PHONY: manager
+manager: ## Build the web UI that the control plane embeds (needs Node.js)
+	@scripts/manager.sh --required
+
 # go build knows what changed; make does not have to.
 .PHONY: bin/sluice-controlplane bin/sluice-dataplane bin/upstream bin/run
-bin/sluice-controlplane:
+bin/sluice-controlplane: web
 	@CGO_ENABLED=0 go build -trimpath -ldflags '$(ldflags)' -o $@ ./controlplane/cmd/sluice-controlplane
 bin/sluice-dataplane:
 	@CGO_ENABLED=0 go build -trimpath -ldflags '$(ldflags)' -o $@ ./dataplane/cmd/sluice-dataplane
@@ -98,11 +107,17 @@ $(tools)/.stamp: scripts/tools/go.sum proto/go.sum
 	@cat $^ | sha256sum > $@
 
 .PHONY: lint
-lint: tools ## Lint Go, protobuf and shell
+lint: tools ## Lint Go, protobuf, the web UI and shell
 	PATH="$(tools):$$PATH" golangci-lint run --timeout 20m $$(go list -m -f '{{.Dir}}/...')
 	$(tools)/buf lint
 	$(tools)/buf format --diff --exit-code
 	bash -n scripts/*.sh .ci/run
+	$(MAKE) --no-print-directory manager-lint
+
+.PHONY: manager-lint
+manager-lint: ## Lint the web UI and check its types (needs Node.js)
+	@scripts/manager.sh --packages
+	cd controlplane/manager && npm run --silent lint
 
 .PHONY: fmt
 fmt: tools ## Format Go and protobuf
@@ -152,3 +167,5 @@ vuln: ## Look for known vulnerabilities (advisory: needs the network)
 .PHONY: clean
 clean: ## Remove what was built, but not the tools and not the state of make run
 	rm -f bin/sluice-controlplane bin/sluice-dataplane bin/upstream bin/run .run/cover.out
+	rm -rf controlplane/manager/dist
+	find controlplane/internal/manager/dist -mindepth 1 ! -name README.md -delete

@@ -68,6 +68,7 @@ type ControlPlane struct {
 	rpc      *rpc.Server
 	desk     *intake.Desk
 	admin    *admin.API
+	ui       http.Handler // of admin_gui_listen; nil when nothing listens there
 
 	adminOn, clusterOn, statusOn, managerOn []net.Listener
 }
@@ -270,7 +271,8 @@ func (c *ControlPlane) Run(ctx context.Context) error {
 		group.Add(lifecycle.HTTP("status listener", &http.Server{Handler: c.admin.Status(), ReadHeaderTimeout: headTimeout}, l))
 	}
 	for _, l := range c.managerOn {
-		group.Add(lifecycle.HTTP("manager listener", &http.Server{Handler: c.manager(), ReadHeaderTimeout: headTimeout}, l))
+		server := &http.Server{Handler: c.ui, ReadHeaderTimeout: headTimeout, IdleTimeout: 75 * time.Second}
+		group.Add(lifecycle.HTTP("manager listener", server, l))
 	}
 	for _, l := range c.adminOn {
 		server := &http.Server{Handler: c.admin, ConnState: c.admin.ConnState, ReadHeaderTimeout: headTimeout, IdleTimeout: 75 * time.Second}

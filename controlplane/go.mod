@@ -36,3 +36,6 @@ require (
 	golang.org/x/text v0.42.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20260817212433-ac3dfec99bb1 // indirect
 )
+
+// Packages of the web UI bring Go files of their own.
+ignore ./manager/node_modules

@@ -53,7 +53,10 @@ func (c *ControlPlane) listen(prefix string) error {
 			*room.into = append(*room.into, on)
 		}
 	}
-	return nil
+	if len(c.managerOn) > 0 {
+		c.ui, err = c.manager()
+	}
+	return err
 }
 
 // identity is the certificate of the link, made on the first start when none is set.
@@ -101,8 +104,11 @@ func adminPairs(s *settings.Settings, prefix string) ([]tls.Certificate, error) 
 }
 
 // manager is the handler of admin_gui_listen.
-func (c *ControlPlane) manager() http.Handler {
-	o := manager.Options{Path: c.s.String("admin_gui_path"), APIURL: c.s.String("admin_gui_api_url")}
+func (c *ControlPlane) manager() (http.Handler, error) {
+	o := manager.Options{
+		Path: c.s.String("admin_gui_path"), APIURL: c.s.String("admin_gui_api_url"),
+		Version: version.Sluice(), Expressions: c.s.String("router_flavor") == "expressions",
+	}
 	for _, l := range c.s.Listeners("admin_listen") {
 		if l.TLS && o.SecurePort == 0 {
 			o.SecurePort = l.Port

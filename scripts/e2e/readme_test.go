@@ -30,7 +30,7 @@ func TestReadme(t *testing.T) {
 	}
 	args := []string{"-state", t.TempDir()}
 	for name, port := range map[string]string{
-		"-admin": "8001", "-cluster": "8005", "-control-status": "8006", "-proxy": "8000", "-proxy-tls": "8443", "-data-status": "8007", "-upstream": "8100",
+		"-admin": "8001", "-manager": "8002", "-cluster": "8005", "-control-status": "8006", "-proxy": "8000", "-proxy-tls": "8443", "-data-status": "8007", "-upstream": "8100",
 	} {
 		address := process.FreeAddress()
 		args = append(args, name, address)

@@ -29,7 +29,7 @@ func needs(t *testing.T, name string) {
 // make run prints commands that work, keeps its state, and leaves nothing behind.
 func TestRun(t *testing.T) {
 	needs(t, "curl")
-	names := []string{"-admin", "-cluster", "-control-status", "-proxy", "-proxy-tls", "-data-status", "-upstream"}
+	names := []string{"-admin", "-manager", "-cluster", "-control-status", "-proxy", "-proxy-tls", "-data-status", "-upstream"}
 	args := []string{"-state", t.TempDir()}
 	var addresses []string
 	for _, name := range names {

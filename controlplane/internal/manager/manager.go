@@ -1,12 +1,15 @@
-// Package manager serves admin_gui_listen: the settings that a browser application needs
-// to find the Admin API, in the form that Kong's manager reads, and the application
-// itself where one was built in. It refuses to serve anything of the Admin API.
+// Package manager serves admin_gui_listen: the web UI that make manager built into
+// dist, and the settings that it needs to find the Admin API, in the form that Kong's
+// manager reads. It owns paths, caching, compression and the Content-Security-Policy
+// of the UI, whose sources are in controlplane/manager. It refuses to serve anything of
+// the Admin API. Without a built UI it serves a page that says how to get one.
 package manager
 
 import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/shared/schema"
@@ -18,53 +21,83 @@ type Options struct {
 	Path string
 	// APIURL is the Admin API as browsers see it; "" means the page's host with Port, or
 	// SecurePort for https.
-	APIURL           string
+	APIURL string
+	// Port and SecurePort are those of the Admin API; 0 means that it has none.
 	Port, SecurePort int
-	// Files of the application with an index.html; nil when none was built.
+	// Version of the control plane.
+	Version string
+	// Expressions allows WebAssembly, which the editor of expressions runs on.
+	Expressions bool
+	// Files is the built UI: files by their path, those whose names end in .gz
+	// compressed. nil means Built.
 	Files fs.FS
 }
 
-// New makes the handler.
-func New(o Options) http.Handler {
+// New makes the handler. It reads all of Files.
+func New(o Options) (http.Handler, error) {
+	if o.Files == nil {
+		o.Files = Built()
+	}
 	prefix := "/" + strings.Trim(o.Path, "/")
 	if prefix != "/" {
 		prefix += "/"
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+prefix+"kconfig.js", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/javascript; charset=utf-8")
-		w.Header().Set("Cache-Control", "no-store")
-		_, _ = fmt.Fprintf(w, "window.K_CONFIG = %s\n", config(o, prefix))
-	})
-	if o.Files != nil {
-		mux.Handle("GET "+prefix, http.StripPrefix(strings.TrimSuffix(prefix, "/"), http.FileServerFS(o.Files)))
-		return mux
+	files, err := load(o.Files, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("load manager: %w", err)
 	}
-	mux.HandleFunc("GET "+prefix, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		_, _ = w.Write([]byte(notBuilt))
+	settings, err := kconfig(o, prefix)
+	if err != nil {
+		return nil, fmt.Errorf("write kconfig.js: %w", err)
+	}
+	index, built := files["index.html"]
+	if !built {
+		index = newFile("index.html", []byte(notBuilt), false)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET "+prefix+"kconfig.js", newFile("kconfig.js", settings, false))
+	mux.HandleFunc("GET "+prefix, func(w http.ResponseWriter, r *http.Request) {
+		name := strings.TrimPrefix(r.URL.Path, prefix)
+		f, ok := files[name]
+		switch {
+		case ok:
+			f.ServeHTTP(w, r)
+		case built && strings.HasPrefix(name, assets):
+			http.NotFound(w, r)
+		default:
+			index.ServeHTTP(w, r) // a page of the UI, which routes by itself
+		}
 	})
-	return mux
+	if prefix != "/" {
+		mux.Handle("GET /{$}", http.RedirectHandler(prefix, http.StatusFound))
+	}
+	policy := newPolicy(o)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		policy.write(w.Header(), r)
+		mux.ServeHTTP(w, r)
+	}), nil
 }
 
-func config(o Options, prefix string) []byte {
+// kconfig is the script with the settings. All values are strings, as in Kong's.
+func kconfig(o Options, prefix string) ([]byte, error) {
 	port := func(n int) string {
 		if n == 0 {
 			return ""
 		}
-		return fmt.Sprint(n)
+		return strconv.Itoa(n)
 	}
 	b, err := schema.EncodeJSON(schema.Object{
 		"ADMIN_GUI_PATH": prefix, "ADMIN_API_URL": o.APIURL, "ADMIN_API_PORT": port(o.Port), "ADMIN_API_SSL_PORT": port(o.SecurePort),
-		"ANONYMOUS_REPORTS": "false",
+		"ANONYMOUS_REPORTS": "false", "SLUICE_VERSION": o.Version,
 	})
 	if err != nil {
-		panic(err) // strings always encode
+		return nil, err
 	}
-	return b
+	return fmt.Appendf(nil, "window.K_CONFIG = %s\n", b), nil
 }
 
 const notBuilt = `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Sluice</title></head>
-<body><h1>Sluice</h1><p>This program was built without the manager. The Admin API has everything that it would show.</p></body></html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Sluice</title></head>
+<body><h1>Sluice</h1><p>This control plane was built without Sluice Manager. To have it here, install Node.js 20.19 or later, and
+run <code>make manager</code> and <code>make build</code> in the source tree. The Admin API has everything that the manager shows.</p></body></html>
 `

@@ -28,6 +28,7 @@ func main() {
 func run(out io.Writer) error {
 	var s stack
 	flag.StringVar(&s.admin, "admin", "127.0.0.1:8001", "address of the Admin API")
+	flag.StringVar(&s.manager, "manager", "127.0.0.1:8002", "address of the web UI")
 	flag.StringVar(&s.cluster, "cluster", "127.0.0.1:8005", "address where the data plane connects")
 	flag.StringVar(&s.controlStatus, "control-status", "127.0.0.1:8006", "status address of the control plane")
 	flag.StringVar(&s.proxy, "proxy", "0.0.0.0:8000", "address of the proxy")

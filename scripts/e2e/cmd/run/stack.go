@@ -18,7 +18,7 @@ import (
 
 // stack is what make run starts.
 type stack struct {
-	admin, cluster, controlStatus, proxy, proxyTLS, dataStatus, upstream string
+	admin, manager, cluster, controlStatus, proxy, proxyTLS, dataStatus, upstream string
 	// state and bin are absolute.
 	state, bin string
 
@@ -29,7 +29,7 @@ type stack struct {
 // checkPorts finds everything that is in the way before anything starts.
 func (s *stack) checkPorts() error {
 	var taken []error
-	for _, address := range []string{s.admin, s.cluster, s.controlStatus, s.proxy, s.proxyTLS, s.dataStatus, s.upstream} {
+	for _, address := range []string{s.admin, s.manager, s.cluster, s.controlStatus, s.proxy, s.proxyTLS, s.dataStatus, s.upstream} {
 		if err := process.CheckFree(address); err != nil {
 			taken = append(taken, err)
 		}
@@ -48,7 +48,7 @@ func (s *stack) start(ctx context.Context) error {
 		return err
 	}
 	err := s.launch("sluice-controlplane",
-		"--prefix", control, "--admin_listen", s.admin, "--cluster_listen", s.cluster, "--status_listen", s.controlStatus,
+		"--prefix", control, "--admin_listen", s.admin, "--admin_gui_listen", s.manager, "--cluster_listen", s.cluster, "--status_listen", s.controlStatus,
 		"--proxy_listen", s.proxy+", "+s.proxyTLS+" ssl http2")
 	if err != nil {
 		return err
@@ -106,6 +106,15 @@ func get(ctx context.Context, url string) (status int, err error) {
 		return 0, err
 	}
 	return response.StatusCode, response.Body.Close()
+}
+
+// web says where the web UI is, or that there is none.
+func (s *stack) web(ctx context.Context) string {
+	// Only a UI that was built has scripts.
+	if status, err := get(ctx, "http://"+s.manager+"/assets/"); err == nil && status == http.StatusNotFound {
+		return "http://" + s.manager
+	}
+	return "left out: install Node.js 20.19 or later, then make manager"
 }
 
 // wait returns nil when ctx ends, and an error when a program does.
@@ -169,12 +178,12 @@ Sluice is running.
 
   Admin API      %s
   Proxy          %s and https://%s
+  Manager        %s
   Status         http://%s/status (data plane), http://%s/status (control plane)
   Upstream       http://%s (go-httpbin, an example)
-  Manager        not part of this build
   State, logs    %s (kept for the next start; remove it to begin afresh)
 
-`, admin, proxy, local(s.proxyTLS), s.dataStatus, s.controlStatus, s.upstream, s.state)
+`, admin, proxy, local(s.proxyTLS), s.web(ctx), s.dataStatus, s.controlStatus, s.upstream, s.state)
 	if status, err := get(ctx, admin+"/services/example_service"); err == nil && status == http.StatusOK {
 		_, _ = fmt.Fprintf(out, "The example of last time is still there:\n\n")
 	} else {

@@ -1,0 +1,3 @@
+import '@kong-ui-public/entities-certificates/dist/style.css'
+
+export { CertificateList as List, CertificateForm as Form, CertificateConfigCard as Card } from '@kong-ui-public/entities-certificates'

@@ -1,0 +1,6 @@
+/// <reference types="vite/client" />
+
+interface Window {
+  /** What kconfig.js of the control plane says; see controlplane/internal/manager. */
+  K_CONFIG?: Record<string, string>
+}

@@ -1,0 +1,14 @@
+import '@kong/design-tokens/themes/classic-day.css'
+import '@kong/design-tokens/themes/classic-night.css'
+import '@kong/kongponents/dist/style.css'
+import '@kong-ui-public/app-layout/dist/style.css'
+import '@kong-ui-public/entities-shared/dist/style.css'
+import './styles/base.css'
+import './styles/theme.css'
+
+import Kongponents from '@kong/kongponents'
+import { createApp } from 'vue'
+import App from './App.vue'
+import { router } from './router'
+
+createApp(App).use(Kongponents).use(router).mount('#app')
