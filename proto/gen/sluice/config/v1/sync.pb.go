@@ -256,7 +256,7 @@ func (x EntityWrite_Op) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EntityWrite_Op.Descriptor instead.
 func (EntityWrite_Op) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{23, 0}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{26, 0}
 }
 
 // Outcome says whether what was asked was done.
@@ -327,7 +327,7 @@ func (x Answer_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Answer_Outcome.Descriptor instead.
 func (Answer_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{26, 0}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{29, 0}
 }
 
 // SyncRequest is what a node says.
@@ -341,6 +341,7 @@ type SyncRequest struct {
 	//	*SyncRequest_CommandResult
 	//	*SyncRequest_Ask
 	//	*SyncRequest_Inventory
+	//	*SyncRequest_Traffic
 	Message       isSyncRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -437,6 +438,15 @@ func (x *SyncRequest) GetInventory() *Inventory {
 	return nil
 }
 
+func (x *SyncRequest) GetTraffic() *Traffic {
+	if x != nil {
+		if x, ok := x.Message.(*SyncRequest_Traffic); ok {
+			return x.Traffic
+		}
+	}
+	return nil
+}
+
 type isSyncRequest_Message interface {
 	isSyncRequest_Message()
 }
@@ -465,6 +475,10 @@ type SyncRequest_Inventory struct {
 	Inventory *Inventory `protobuf:"bytes,6,opt,name=inventory,proto3,oneof"`
 }
 
+type SyncRequest_Traffic struct {
+	Traffic *Traffic `protobuf:"bytes,7,opt,name=traffic,proto3,oneof"`
+}
+
 func (*SyncRequest_Hello) isSyncRequest_Message() {}
 
 func (*SyncRequest_Ack) isSyncRequest_Message() {}
@@ -476,6 +490,8 @@ func (*SyncRequest_CommandResult) isSyncRequest_Message() {}
 func (*SyncRequest_Ask) isSyncRequest_Message() {}
 
 func (*SyncRequest_Inventory) isSyncRequest_Message() {}
+
+func (*SyncRequest_Traffic) isSyncRequest_Message() {}
 
 // SyncResponse is what the control plane says.
 type SyncResponse struct {
@@ -1940,9 +1956,15 @@ type Beat struct {
 	// Sender's clock, nanoseconds since the epoch.
 	SentAtNs int64 `protobuf:"varint,2,opt,name=sent_at_ns,json=sentAtNs,proto3" json:"sent_at_ns,omitempty"`
 	// From a node: JSON facts for the fleet view, such as health. May be empty.
-	Report        []byte `protobuf:"bytes,3,opt,name=report,proto3" json:"report,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Report []byte `protobuf:"bytes,3,opt,name=report,proto3" json:"report,omitempty"`
+	// From the control plane: the highest sequence of a TrafficSlice of this process that it
+	// has, 0 for none.
+	TrafficSequence uint64 `protobuf:"varint,4,opt,name=traffic_sequence,json=trafficSequence,proto3" json:"traffic_sequence,omitempty"`
+	// From the control plane: how often the node should send Traffic, in milliseconds; 0
+	// says nothing.
+	TrafficIntervalMs uint32 `protobuf:"varint,5,opt,name=traffic_interval_ms,json=trafficIntervalMs,proto3" json:"traffic_interval_ms,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Beat) Reset() {
@@ -1996,6 +2018,272 @@ func (x *Beat) GetReport() []byte {
 	return nil
 }
 
+func (x *Beat) GetTrafficSequence() uint64 {
+	if x != nil {
+		return x.TrafficSequence
+	}
+	return 0
+}
+
+func (x *Beat) GetTrafficIntervalMs() uint32 {
+	if x != nil {
+		return x.TrafficIntervalMs
+	}
+	return 0
+}
+
+// Traffic is what a node has counted since it said so last. It is sent when there is
+// something to say, and again on another stream while no Beat has confirmed it.
+type Traffic struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Slices        []*TrafficSlice        `protobuf:"bytes,1,rep,name=slices,proto3" json:"slices,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Traffic) Reset() {
+	*x = Traffic{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Traffic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Traffic) ProtoMessage() {}
+
+func (x *Traffic) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Traffic.ProtoReflect.Descriptor instead.
+func (*Traffic) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Traffic) GetSlices() []*TrafficSlice {
+	if x != nil {
+		return x.Slices
+	}
+	return nil
+}
+
+// TrafficSlice is what happened in one stretch of time. Times are relative to the sending
+// of the message, so that the clocks of the planes may differ.
+type TrafficSlice struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Counts up from 1 in each process: what the control plane has it ignores.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// How long ago the slice ended, and how long it was.
+	AgeMs    uint32 `protobuf:"varint,2,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	LengthMs uint32 `protobuf:"varint,3,opt,name=length_ms,json=lengthMs,proto3" json:"length_ms,omitempty"`
+	// Requests of earlier slices that were thrown away because nobody took them.
+	Lost          uint64           `protobuf:"varint,4,opt,name=lost,proto3" json:"lost,omitempty"`
+	Series        []*TrafficSeries `protobuf:"bytes,5,rep,name=series,proto3" json:"series,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrafficSlice) Reset() {
+	*x = TrafficSlice{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrafficSlice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrafficSlice) ProtoMessage() {}
+
+func (x *TrafficSlice) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrafficSlice.ProtoReflect.Descriptor instead.
+func (*TrafficSlice) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *TrafficSlice) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *TrafficSlice) GetAgeMs() uint32 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
+func (x *TrafficSlice) GetLengthMs() uint32 {
+	if x != nil {
+		return x.LengthMs
+	}
+	return 0
+}
+
+func (x *TrafficSlice) GetLost() uint64 {
+	if x != nil {
+		return x.Lost
+	}
+	return 0
+}
+
+func (x *TrafficSlice) GetSeries() []*TrafficSeries {
+	if x != nil {
+		return x.Series
+	}
+	return nil
+}
+
+// TrafficSeries is the part of one route.
+type TrafficSeries struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ids; empty for the default workspace, and for requests without route or service. The
+	// route "*" is all those of the workspace that there was no room for.
+	Workspace string `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	Service   string `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	Route     string `protobuf:"bytes,3,opt,name=route,proto3" json:"route,omitempty"`
+	// Pairs of a status and how many answers had it; below 100 it is a class, such as 5
+	// for all of the others from 500 to 599.
+	Statuses []uint32 `protobuf:"varint,4,rep,packed,name=statuses,proto3" json:"statuses,omitempty"`
+	// Bytes from and to clients.
+	BytesIn  uint64 `protobuf:"varint,5,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
+	BytesOut uint64 `protobuf:"varint,6,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
+	// Tries at upstreams that failed.
+	UpstreamErrors uint64 `protobuf:"varint,7,opt,name=upstream_errors,json=upstreamErrors,proto3" json:"upstream_errors,omitempty"`
+	// Latencies as pairs: how many buckets are skipped from the one before, and how many
+	// requests were in this one. The buckets are those of the package sketch.
+	Total         []uint32 `protobuf:"varint,8,rep,packed,name=total,proto3" json:"total,omitempty"`
+	Upstream      []uint32 `protobuf:"varint,9,rep,packed,name=upstream,proto3" json:"upstream,omitempty"`
+	Gateway       []uint32 `protobuf:"varint,10,rep,packed,name=gateway,proto3" json:"gateway,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TrafficSeries) Reset() {
+	*x = TrafficSeries{}
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TrafficSeries) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TrafficSeries) ProtoMessage() {}
+
+func (x *TrafficSeries) ProtoReflect() protoreflect.Message {
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TrafficSeries.ProtoReflect.Descriptor instead.
+func (*TrafficSeries) Descriptor() ([]byte, []int) {
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *TrafficSeries) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
+func (x *TrafficSeries) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *TrafficSeries) GetRoute() string {
+	if x != nil {
+		return x.Route
+	}
+	return ""
+}
+
+func (x *TrafficSeries) GetStatuses() []uint32 {
+	if x != nil {
+		return x.Statuses
+	}
+	return nil
+}
+
+func (x *TrafficSeries) GetBytesIn() uint64 {
+	if x != nil {
+		return x.BytesIn
+	}
+	return 0
+}
+
+func (x *TrafficSeries) GetBytesOut() uint64 {
+	if x != nil {
+		return x.BytesOut
+	}
+	return 0
+}
+
+func (x *TrafficSeries) GetUpstreamErrors() uint64 {
+	if x != nil {
+		return x.UpstreamErrors
+	}
+	return 0
+}
+
+func (x *TrafficSeries) GetTotal() []uint32 {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
+func (x *TrafficSeries) GetUpstream() []uint32 {
+	if x != nil {
+		return x.Upstream
+	}
+	return nil
+}
+
+func (x *TrafficSeries) GetGateway() []uint32 {
+	if x != nil {
+		return x.Gateway
+	}
+	return nil
+}
+
 // Command asks a node to do or tell something now, outside of configuration.
 type Command struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2013,7 +2301,7 @@ type Command struct {
 
 func (x *Command) Reset() {
 	*x = Command{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[18]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2025,7 +2313,7 @@ func (x *Command) String() string {
 func (*Command) ProtoMessage() {}
 
 func (x *Command) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[18]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2038,7 +2326,7 @@ func (x *Command) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Command.ProtoReflect.Descriptor instead.
 func (*Command) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{18}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Command) GetId() uint64 {
@@ -2082,7 +2370,7 @@ type CommandResult struct {
 
 func (x *CommandResult) Reset() {
 	*x = CommandResult{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[19]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2094,7 +2382,7 @@ func (x *CommandResult) String() string {
 func (*CommandResult) ProtoMessage() {}
 
 func (x *CommandResult) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[19]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,7 +2395,7 @@ func (x *CommandResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CommandResult.ProtoReflect.Descriptor instead.
 func (*CommandResult) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{19}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CommandResult) GetId() uint64 {
@@ -2143,7 +2431,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[20]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2443,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[20]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2456,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{20}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Goodbye) GetReason() string {
@@ -2204,7 +2492,7 @@ type Ask struct {
 
 func (x *Ask) Reset() {
 	*x = Ask{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[21]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2504,7 @@ func (x *Ask) String() string {
 func (*Ask) ProtoMessage() {}
 
 func (x *Ask) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[21]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2517,7 @@ func (x *Ask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ask.ProtoReflect.Descriptor instead.
 func (*Ask) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{21}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Ask) GetId() uint64 {
@@ -2300,7 +2588,7 @@ type EntityWrites struct {
 
 func (x *EntityWrites) Reset() {
 	*x = EntityWrites{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[22]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2312,7 +2600,7 @@ func (x *EntityWrites) String() string {
 func (*EntityWrites) ProtoMessage() {}
 
 func (x *EntityWrites) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[22]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2325,7 +2613,7 @@ func (x *EntityWrites) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntityWrites.ProtoReflect.Descriptor instead.
 func (*EntityWrites) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{22}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *EntityWrites) GetWrites() []*EntityWrite {
@@ -2358,7 +2646,7 @@ type EntityWrite struct {
 
 func (x *EntityWrite) Reset() {
 	*x = EntityWrite{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[23]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2658,7 @@ func (x *EntityWrite) String() string {
 func (*EntityWrite) ProtoMessage() {}
 
 func (x *EntityWrite) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[23]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,7 +2671,7 @@ func (x *EntityWrite) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntityWrite.ProtoReflect.Descriptor instead.
 func (*EntityWrite) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{23}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *EntityWrite) GetOp() EntityWrite_Op {
@@ -2424,7 +2712,7 @@ type LeaseRequests struct {
 
 func (x *LeaseRequests) Reset() {
 	*x = LeaseRequests{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[24]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +2724,7 @@ func (x *LeaseRequests) String() string {
 func (*LeaseRequests) ProtoMessage() {}
 
 func (x *LeaseRequests) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[24]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +2737,7 @@ func (x *LeaseRequests) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequests.ProtoReflect.Descriptor instead.
 func (*LeaseRequests) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{24}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LeaseRequests) GetRequests() []*LeaseRequest {
@@ -2482,7 +2770,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[25]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2494,7 +2782,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[25]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2507,7 +2795,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{25}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LeaseRequest) GetCounter() string {
@@ -2583,7 +2871,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[26]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +2883,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[26]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +2896,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{26}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Answer) GetId() uint64 {
@@ -2663,7 +2951,7 @@ type LeaseGrant struct {
 
 func (x *LeaseGrant) Reset() {
 	*x = LeaseGrant{}
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[27]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2675,7 +2963,7 @@ func (x *LeaseGrant) String() string {
 func (*LeaseGrant) ProtoMessage() {}
 
 func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_sluice_config_v1_sync_proto_msgTypes[27]
+	mi := &file_sluice_config_v1_sync_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2688,7 +2976,7 @@ func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseGrant.ProtoReflect.Descriptor instead.
 func (*LeaseGrant) Descriptor() ([]byte, []int) {
-	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{27}
+	return file_sluice_config_v1_sync_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LeaseGrant) GetGranted() uint64 {
@@ -2723,14 +3011,15 @@ var File_sluice_config_v1_sync_proto protoreflect.FileDescriptor
 
 const file_sluice_config_v1_sync_proto_rawDesc = "" +
 	"\n" +
-	"\x1bsluice/config/v1/sync.proto\x12\x10sluice.config.v1\"\xd4\x02\n" +
+	"\x1bsluice/config/v1/sync.proto\x12\x10sluice.config.v1\"\x8b\x03\n" +
 	"\vSyncRequest\x12/\n" +
 	"\x05hello\x18\x01 \x01(\v2\x17.sluice.config.v1.HelloH\x00R\x05hello\x12)\n" +
 	"\x03ack\x18\x02 \x01(\v2\x15.sluice.config.v1.AckH\x00R\x03ack\x12,\n" +
 	"\x04beat\x18\x03 \x01(\v2\x16.sluice.config.v1.BeatH\x00R\x04beat\x12H\n" +
 	"\x0ecommand_result\x18\x04 \x01(\v2\x1f.sluice.config.v1.CommandResultH\x00R\rcommandResult\x12)\n" +
 	"\x03ask\x18\x05 \x01(\v2\x15.sluice.config.v1.AskH\x00R\x03ask\x12;\n" +
-	"\tinventory\x18\x06 \x01(\v2\x1b.sluice.config.v1.InventoryH\x00R\tinventoryB\t\n" +
+	"\tinventory\x18\x06 \x01(\v2\x1b.sluice.config.v1.InventoryH\x00R\tinventory\x125\n" +
+	"\atraffic\x18\a \x01(\v2\x19.sluice.config.v1.TrafficH\x00R\atrafficB\t\n" +
 	"\amessage\"\xa2\x04\n" +
 	"\fSyncResponse\x125\n" +
 	"\awelcome\x18\x01 \x01(\v2\x19.sluice.config.v1.WelcomeH\x00R\awelcome\x12/\n" +
@@ -2868,12 +3157,34 @@ const file_sluice_config_v1_sync_proto_rawDesc = "" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12\x14\n" +
 	"\x05field\x18\x04 \x01(\tR\x05field\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\"t\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\"\xcf\x01\n" +
 	"\x04Beat\x126\n" +
 	"\bposition\x18\x01 \x01(\v2\x1a.sluice.config.v1.PositionR\bposition\x12\x1c\n" +
 	"\n" +
 	"sent_at_ns\x18\x02 \x01(\x03R\bsentAtNs\x12\x16\n" +
-	"\x06report\x18\x03 \x01(\fR\x06report\"c\n" +
+	"\x06report\x18\x03 \x01(\fR\x06report\x12)\n" +
+	"\x10traffic_sequence\x18\x04 \x01(\x04R\x0ftrafficSequence\x12.\n" +
+	"\x13traffic_interval_ms\x18\x05 \x01(\rR\x11trafficIntervalMs\"A\n" +
+	"\aTraffic\x126\n" +
+	"\x06slices\x18\x01 \x03(\v2\x1e.sluice.config.v1.TrafficSliceR\x06slices\"\xab\x01\n" +
+	"\fTrafficSlice\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x15\n" +
+	"\x06age_ms\x18\x02 \x01(\rR\x05ageMs\x12\x1b\n" +
+	"\tlength_ms\x18\x03 \x01(\rR\blengthMs\x12\x12\n" +
+	"\x04lost\x18\x04 \x01(\x04R\x04lost\x127\n" +
+	"\x06series\x18\x05 \x03(\v2\x1f.sluice.config.v1.TrafficSeriesR\x06series\"\xa6\x02\n" +
+	"\rTrafficSeries\x12\x1c\n" +
+	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x12\x18\n" +
+	"\aservice\x18\x02 \x01(\tR\aservice\x12\x14\n" +
+	"\x05route\x18\x03 \x01(\tR\x05route\x12\x1a\n" +
+	"\bstatuses\x18\x04 \x03(\rR\bstatuses\x12\x19\n" +
+	"\bbytes_in\x18\x05 \x01(\x04R\abytesIn\x12\x1b\n" +
+	"\tbytes_out\x18\x06 \x01(\x04R\bbytesOut\x12'\n" +
+	"\x0fupstream_errors\x18\a \x01(\x04R\x0eupstreamErrors\x12\x14\n" +
+	"\x05total\x18\b \x03(\rR\x05total\x12\x1a\n" +
+	"\bupstream\x18\t \x03(\rR\bupstream\x12\x18\n" +
+	"\agateway\x18\n" +
+	" \x03(\rR\agateway\"c\n" +
 	"\aCommand\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x12\n" +
@@ -2955,7 +3266,7 @@ func file_sluice_config_v1_sync_proto_rawDescGZIP() []byte {
 }
 
 var file_sluice_config_v1_sync_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_sluice_config_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_sluice_config_v1_sync_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_sluice_config_v1_sync_proto_goTypes = []any{
 	(Welcome_Plan)(0),      // 0: sluice.config.v1.Welcome.Plan
 	(Change_Op)(0),         // 1: sluice.config.v1.Change.Op
@@ -2980,73 +3291,79 @@ var file_sluice_config_v1_sync_proto_goTypes = []any{
 	(*Ack)(nil),            // 20: sluice.config.v1.Ack
 	(*EntityError)(nil),    // 21: sluice.config.v1.EntityError
 	(*Beat)(nil),           // 22: sluice.config.v1.Beat
-	(*Command)(nil),        // 23: sluice.config.v1.Command
-	(*CommandResult)(nil),  // 24: sluice.config.v1.CommandResult
-	(*Goodbye)(nil),        // 25: sluice.config.v1.Goodbye
-	(*Ask)(nil),            // 26: sluice.config.v1.Ask
-	(*EntityWrites)(nil),   // 27: sluice.config.v1.EntityWrites
-	(*EntityWrite)(nil),    // 28: sluice.config.v1.EntityWrite
-	(*LeaseRequests)(nil),  // 29: sluice.config.v1.LeaseRequests
-	(*LeaseRequest)(nil),   // 30: sluice.config.v1.LeaseRequest
-	(*Answer)(nil),         // 31: sluice.config.v1.Answer
-	(*LeaseGrant)(nil),     // 32: sluice.config.v1.LeaseGrant
-	nil,                    // 33: sluice.config.v1.Hello.LabelsEntry
+	(*Traffic)(nil),        // 23: sluice.config.v1.Traffic
+	(*TrafficSlice)(nil),   // 24: sluice.config.v1.TrafficSlice
+	(*TrafficSeries)(nil),  // 25: sluice.config.v1.TrafficSeries
+	(*Command)(nil),        // 26: sluice.config.v1.Command
+	(*CommandResult)(nil),  // 27: sluice.config.v1.CommandResult
+	(*Goodbye)(nil),        // 28: sluice.config.v1.Goodbye
+	(*Ask)(nil),            // 29: sluice.config.v1.Ask
+	(*EntityWrites)(nil),   // 30: sluice.config.v1.EntityWrites
+	(*EntityWrite)(nil),    // 31: sluice.config.v1.EntityWrite
+	(*LeaseRequests)(nil),  // 32: sluice.config.v1.LeaseRequests
+	(*LeaseRequest)(nil),   // 33: sluice.config.v1.LeaseRequest
+	(*Answer)(nil),         // 34: sluice.config.v1.Answer
+	(*LeaseGrant)(nil),     // 35: sluice.config.v1.LeaseGrant
+	nil,                    // 36: sluice.config.v1.Hello.LabelsEntry
 }
 var file_sluice_config_v1_sync_proto_depIdxs = []int32{
 	8,  // 0: sluice.config.v1.SyncRequest.hello:type_name -> sluice.config.v1.Hello
 	20, // 1: sluice.config.v1.SyncRequest.ack:type_name -> sluice.config.v1.Ack
 	22, // 2: sluice.config.v1.SyncRequest.beat:type_name -> sluice.config.v1.Beat
-	24, // 3: sluice.config.v1.SyncRequest.command_result:type_name -> sluice.config.v1.CommandResult
-	26, // 4: sluice.config.v1.SyncRequest.ask:type_name -> sluice.config.v1.Ask
+	27, // 3: sluice.config.v1.SyncRequest.command_result:type_name -> sluice.config.v1.CommandResult
+	29, // 4: sluice.config.v1.SyncRequest.ask:type_name -> sluice.config.v1.Ask
 	16, // 5: sluice.config.v1.SyncRequest.inventory:type_name -> sluice.config.v1.Inventory
-	10, // 6: sluice.config.v1.SyncResponse.welcome:type_name -> sluice.config.v1.Welcome
-	11, // 7: sluice.config.v1.SyncResponse.frame:type_name -> sluice.config.v1.Frame
-	14, // 8: sluice.config.v1.SyncResponse.snapshot_chunk:type_name -> sluice.config.v1.SnapshotChunk
-	22, // 9: sluice.config.v1.SyncResponse.beat:type_name -> sluice.config.v1.Beat
-	23, // 10: sluice.config.v1.SyncResponse.command:type_name -> sluice.config.v1.Command
-	25, // 11: sluice.config.v1.SyncResponse.goodbye:type_name -> sluice.config.v1.Goodbye
-	31, // 12: sluice.config.v1.SyncResponse.answer:type_name -> sluice.config.v1.Answer
-	15, // 13: sluice.config.v1.SyncResponse.inventory_query:type_name -> sluice.config.v1.InventoryQuery
-	18, // 14: sluice.config.v1.SyncResponse.manifest:type_name -> sluice.config.v1.Manifest
-	9,  // 15: sluice.config.v1.Hello.plugins:type_name -> sluice.config.v1.Plugin
-	33, // 16: sluice.config.v1.Hello.labels:type_name -> sluice.config.v1.Hello.LabelsEntry
-	7,  // 17: sluice.config.v1.Hello.position:type_name -> sluice.config.v1.Position
-	7,  // 18: sluice.config.v1.Hello.refused:type_name -> sluice.config.v1.Position
-	21, // 19: sluice.config.v1.Hello.refusals:type_name -> sluice.config.v1.EntityError
-	0,  // 20: sluice.config.v1.Welcome.plan:type_name -> sluice.config.v1.Welcome.Plan
-	7,  // 21: sluice.config.v1.Welcome.head:type_name -> sluice.config.v1.Position
-	7,  // 22: sluice.config.v1.Frame.from:type_name -> sluice.config.v1.Position
-	7,  // 23: sluice.config.v1.Frame.to:type_name -> sluice.config.v1.Position
-	13, // 24: sluice.config.v1.Frame.changes:type_name -> sluice.config.v1.Change
-	13, // 25: sluice.config.v1.ChangeList.changes:type_name -> sluice.config.v1.Change
-	1,  // 26: sluice.config.v1.Change.op:type_name -> sluice.config.v1.Change.Op
-	7,  // 27: sluice.config.v1.SnapshotChunk.to:type_name -> sluice.config.v1.Position
-	13, // 28: sluice.config.v1.SnapshotChunk.changes:type_name -> sluice.config.v1.Change
-	7,  // 29: sluice.config.v1.SnapshotChunk.from:type_name -> sluice.config.v1.Position
-	7,  // 30: sluice.config.v1.Inventory.position:type_name -> sluice.config.v1.Position
-	17, // 31: sluice.config.v1.Inventory.entities:type_name -> sluice.config.v1.BucketEntities
-	7,  // 32: sluice.config.v1.Manifest.to:type_name -> sluice.config.v1.Position
-	19, // 33: sluice.config.v1.Manifest.chunks:type_name -> sluice.config.v1.ManifestChunk
-	2,  // 34: sluice.config.v1.Ack.state:type_name -> sluice.config.v1.Ack.State
-	7,  // 35: sluice.config.v1.Ack.position:type_name -> sluice.config.v1.Position
-	21, // 36: sluice.config.v1.Ack.errors:type_name -> sluice.config.v1.EntityError
-	7,  // 37: sluice.config.v1.Ack.serving:type_name -> sluice.config.v1.Position
-	7,  // 38: sluice.config.v1.Beat.position:type_name -> sluice.config.v1.Position
-	27, // 39: sluice.config.v1.Ask.entity_writes:type_name -> sluice.config.v1.EntityWrites
-	29, // 40: sluice.config.v1.Ask.lease_requests:type_name -> sluice.config.v1.LeaseRequests
-	28, // 41: sluice.config.v1.EntityWrites.writes:type_name -> sluice.config.v1.EntityWrite
-	3,  // 42: sluice.config.v1.EntityWrite.op:type_name -> sluice.config.v1.EntityWrite.Op
-	30, // 43: sluice.config.v1.LeaseRequests.requests:type_name -> sluice.config.v1.LeaseRequest
-	4,  // 44: sluice.config.v1.Answer.outcome:type_name -> sluice.config.v1.Answer.Outcome
-	7,  // 45: sluice.config.v1.Answer.position:type_name -> sluice.config.v1.Position
-	32, // 46: sluice.config.v1.Answer.grants:type_name -> sluice.config.v1.LeaseGrant
-	5,  // 47: sluice.config.v1.SyncService.Sync:input_type -> sluice.config.v1.SyncRequest
-	6,  // 48: sluice.config.v1.SyncService.Sync:output_type -> sluice.config.v1.SyncResponse
-	48, // [48:49] is the sub-list for method output_type
-	47, // [47:48] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	23, // 6: sluice.config.v1.SyncRequest.traffic:type_name -> sluice.config.v1.Traffic
+	10, // 7: sluice.config.v1.SyncResponse.welcome:type_name -> sluice.config.v1.Welcome
+	11, // 8: sluice.config.v1.SyncResponse.frame:type_name -> sluice.config.v1.Frame
+	14, // 9: sluice.config.v1.SyncResponse.snapshot_chunk:type_name -> sluice.config.v1.SnapshotChunk
+	22, // 10: sluice.config.v1.SyncResponse.beat:type_name -> sluice.config.v1.Beat
+	26, // 11: sluice.config.v1.SyncResponse.command:type_name -> sluice.config.v1.Command
+	28, // 12: sluice.config.v1.SyncResponse.goodbye:type_name -> sluice.config.v1.Goodbye
+	34, // 13: sluice.config.v1.SyncResponse.answer:type_name -> sluice.config.v1.Answer
+	15, // 14: sluice.config.v1.SyncResponse.inventory_query:type_name -> sluice.config.v1.InventoryQuery
+	18, // 15: sluice.config.v1.SyncResponse.manifest:type_name -> sluice.config.v1.Manifest
+	9,  // 16: sluice.config.v1.Hello.plugins:type_name -> sluice.config.v1.Plugin
+	36, // 17: sluice.config.v1.Hello.labels:type_name -> sluice.config.v1.Hello.LabelsEntry
+	7,  // 18: sluice.config.v1.Hello.position:type_name -> sluice.config.v1.Position
+	7,  // 19: sluice.config.v1.Hello.refused:type_name -> sluice.config.v1.Position
+	21, // 20: sluice.config.v1.Hello.refusals:type_name -> sluice.config.v1.EntityError
+	0,  // 21: sluice.config.v1.Welcome.plan:type_name -> sluice.config.v1.Welcome.Plan
+	7,  // 22: sluice.config.v1.Welcome.head:type_name -> sluice.config.v1.Position
+	7,  // 23: sluice.config.v1.Frame.from:type_name -> sluice.config.v1.Position
+	7,  // 24: sluice.config.v1.Frame.to:type_name -> sluice.config.v1.Position
+	13, // 25: sluice.config.v1.Frame.changes:type_name -> sluice.config.v1.Change
+	13, // 26: sluice.config.v1.ChangeList.changes:type_name -> sluice.config.v1.Change
+	1,  // 27: sluice.config.v1.Change.op:type_name -> sluice.config.v1.Change.Op
+	7,  // 28: sluice.config.v1.SnapshotChunk.to:type_name -> sluice.config.v1.Position
+	13, // 29: sluice.config.v1.SnapshotChunk.changes:type_name -> sluice.config.v1.Change
+	7,  // 30: sluice.config.v1.SnapshotChunk.from:type_name -> sluice.config.v1.Position
+	7,  // 31: sluice.config.v1.Inventory.position:type_name -> sluice.config.v1.Position
+	17, // 32: sluice.config.v1.Inventory.entities:type_name -> sluice.config.v1.BucketEntities
+	7,  // 33: sluice.config.v1.Manifest.to:type_name -> sluice.config.v1.Position
+	19, // 34: sluice.config.v1.Manifest.chunks:type_name -> sluice.config.v1.ManifestChunk
+	2,  // 35: sluice.config.v1.Ack.state:type_name -> sluice.config.v1.Ack.State
+	7,  // 36: sluice.config.v1.Ack.position:type_name -> sluice.config.v1.Position
+	21, // 37: sluice.config.v1.Ack.errors:type_name -> sluice.config.v1.EntityError
+	7,  // 38: sluice.config.v1.Ack.serving:type_name -> sluice.config.v1.Position
+	7,  // 39: sluice.config.v1.Beat.position:type_name -> sluice.config.v1.Position
+	24, // 40: sluice.config.v1.Traffic.slices:type_name -> sluice.config.v1.TrafficSlice
+	25, // 41: sluice.config.v1.TrafficSlice.series:type_name -> sluice.config.v1.TrafficSeries
+	30, // 42: sluice.config.v1.Ask.entity_writes:type_name -> sluice.config.v1.EntityWrites
+	32, // 43: sluice.config.v1.Ask.lease_requests:type_name -> sluice.config.v1.LeaseRequests
+	31, // 44: sluice.config.v1.EntityWrites.writes:type_name -> sluice.config.v1.EntityWrite
+	3,  // 45: sluice.config.v1.EntityWrite.op:type_name -> sluice.config.v1.EntityWrite.Op
+	33, // 46: sluice.config.v1.LeaseRequests.requests:type_name -> sluice.config.v1.LeaseRequest
+	4,  // 47: sluice.config.v1.Answer.outcome:type_name -> sluice.config.v1.Answer.Outcome
+	7,  // 48: sluice.config.v1.Answer.position:type_name -> sluice.config.v1.Position
+	35, // 49: sluice.config.v1.Answer.grants:type_name -> sluice.config.v1.LeaseGrant
+	5,  // 50: sluice.config.v1.SyncService.Sync:input_type -> sluice.config.v1.SyncRequest
+	6,  // 51: sluice.config.v1.SyncService.Sync:output_type -> sluice.config.v1.SyncResponse
+	51, // [51:52] is the sub-list for method output_type
+	50, // [50:51] is the sub-list for method input_type
+	50, // [50:50] is the sub-list for extension type_name
+	50, // [50:50] is the sub-list for extension extendee
+	0,  // [0:50] is the sub-list for field type_name
 }
 
 func init() { file_sluice_config_v1_sync_proto_init() }
@@ -3061,6 +3378,7 @@ func file_sluice_config_v1_sync_proto_init() {
 		(*SyncRequest_CommandResult)(nil),
 		(*SyncRequest_Ask)(nil),
 		(*SyncRequest_Inventory)(nil),
+		(*SyncRequest_Traffic)(nil),
 	}
 	file_sluice_config_v1_sync_proto_msgTypes[1].OneofWrappers = []any{
 		(*SyncResponse_Welcome)(nil),
@@ -3073,7 +3391,7 @@ func file_sluice_config_v1_sync_proto_init() {
 		(*SyncResponse_InventoryQuery)(nil),
 		(*SyncResponse_Manifest)(nil),
 	}
-	file_sluice_config_v1_sync_proto_msgTypes[21].OneofWrappers = []any{
+	file_sluice_config_v1_sync_proto_msgTypes[24].OneofWrappers = []any{
 		(*Ask_EntityWrites)(nil),
 		(*Ask_LeaseRequests)(nil),
 	}
@@ -3083,7 +3401,7 @@ func file_sluice_config_v1_sync_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_sluice_config_v1_sync_proto_rawDesc), len(file_sluice_config_v1_sync_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   29,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
