@@ -16,6 +16,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
 	"github.com/sluice-gateway/sluice/dataplane/internal/config"
+	"github.com/sluice-gateway/sluice/dataplane/internal/counters"
 	"github.com/sluice-gateway/sluice/dataplane/internal/cow"
 	"github.com/sluice-gateway/sluice/dataplane/internal/router"
 	"github.com/sluice-gateway/sluice/shared/entity"
@@ -61,6 +62,8 @@ type Route struct {
 	HTTP, HTTPS, GRPC, GRPCS bool
 	// PathV1 is path_handling v1, which only the traditional router heeds.
 	PathV1 bool
+	// Counters leads to what is counted of the route, which outlives the plan.
+	Counters counters.Ref
 }
 
 // Service is a service ready to be called.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/accesslog"
 	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
+	"github.com/sluice-gateway/sluice/dataplane/internal/counters"
 	"github.com/sluice-gateway/sluice/dataplane/internal/plan"
 	"github.com/sluice-gateway/sluice/dataplane/internal/router"
 	"github.com/sluice-gateway/sluice/dataplane/internal/transport"
@@ -48,6 +49,7 @@ type Options struct {
 	ErrorType  pdk.ErrorType
 	MaxBody    int64 // bytes of a request body; 0 means any
 	AccessLog  *accesslog.Log
+	Counters   *counters.Set // nil counts nothing
 	Logger     hclog.Logger
 }
 
@@ -68,6 +70,9 @@ type Proxy struct {
 	walks  sync.Pool
 	legs   sync.WaitGroup
 	Counts Counters
+	// unmatched leads to what is counted of requests without route; workers numbers walks.
+	unmatched counters.Ref
+	workers   atomic.Uint32
 }
 
 // Counters are what the node has done since its start.
@@ -81,7 +86,7 @@ func New(o Options) *Proxy {
 		o.Logger = hclog.NewNullLogger()
 	}
 	p := &Proxy{o: o, log: o.Logger, via: "1.1 " + o.Product, ids: newRequestIDs()}
-	p.walks.New = func() any { return new(walk) }
+	p.walks.New = func() any { return &walk{worker: p.workers.Add(1)} }
 	return p
 }
 
@@ -107,6 +112,8 @@ type walk struct {
 	logs   bool
 	filter func(piece []byte, last bool) ([]byte, error)
 	x      *pdk.Exchange
+	// worker is where the exchange is counted. A walk mostly stays with its processor.
+	worker uint32
 }
 
 // Serve takes one exchange from the parsed request to the log phases. The engine owns x
@@ -124,7 +131,7 @@ func (p *Proxy) Serve(x *pdk.Exchange, r Responder) {
 	filter := w.filter
 	w.query.Reset()
 	w.match.Reset()
-	*w = walk{chosen: chosen[:0], filter: filter, query: router.Request{Request: w.query.Request}, match: w.match}
+	*w = walk{chosen: chosen[:0], filter: filter, worker: w.worker, query: router.Request{Request: w.query.Request}, match: w.match}
 	p.walks.Put(w)
 }
 
@@ -148,6 +155,9 @@ func (p *Proxy) Refuse(x *pdk.Exchange, r Responder, status int) {
 	}
 	x.Done = time.Now()
 	p.Counts.Requests.Add(1)
+	if p.o.Counters != nil {
+		p.count(nil, x)
+	}
 	if p.o.AccessLog != nil {
 		p.o.AccessLog.Write(x)
 	}
@@ -231,6 +241,9 @@ func (p *Proxy) finish(w *walk, x *pdk.Exchange) {
 		if i.Phases.Log != nil {
 			w.log(i)
 		}
+	}
+	if p.o.Counters != nil {
+		p.count(w, x)
 	}
 	if p.o.AccessLog != nil {
 		p.o.AccessLog.Write(x)
