@@ -29,6 +29,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/rpc"
 	"github.com/sluice-gateway/sluice/controlplane/internal/snapshot"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store/bolt"
+	"github.com/sluice-gateway/sluice/controlplane/internal/traffic"
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/expression"
 	"github.com/sluice-gateway/sluice/shared/lifecycle"
@@ -67,6 +68,7 @@ type ControlPlane struct {
 	hub      *hub.Hub
 	rpc      *rpc.Server
 	desk     *intake.Desk
+	traffic  *traffic.Store
 	admin    *admin.API
 	ui       http.Handler // of admin_gui_listen; nil when nothing listens there
 
@@ -183,6 +185,7 @@ func (c *ControlPlane) openHub(registry *plugins.Registry) error {
 	if err != nil {
 		return err
 	}
+	c.traffic = traffic.New(traffic.Options{MaxBytes: c.s.Size("traffic_memory")})
 	c.desk, err = intake.New(intake.Options{
 		Catalog: c.catalog, Hub: c.hub, Plugins: registry, Leases: lease.New(lease.Options{}), Logger: c.log.Named("intake"),
 	})
@@ -201,7 +204,7 @@ func (c *ControlPlane) openAdmin(kinds *entity.Kinds, registry *plugins.Registry
 	var err error
 	c.admin, err = admin.New(admin.Options{
 		HideServer: !has("server_tokens", "server"), HideLatency: !has("latency_tokens", "x-kong-admin-latency"),
-		Catalog: entities, Kinds: kinds, Plugins: registry, Fleet: c.hub, Declarative: c.declared,
+		Catalog: entities, Kinds: kinds, Plugins: registry, Fleet: c.hub, Traffic: c.traffic, Declarative: c.declared,
 		Tokens: c.tokens, EnforceTokens: c.s.Bool("enforce_rbac"), TokenHeader: c.s.String("rbac_auth_header"), Audit: c.audit,
 		Configuration: c.s.Configuration, Position: c.store.Position, Health: c.store.ReadOnly,
 		LogLevel: &logLevel{log: c.log, name: c.s.String("log_level")}, NodeID: c.id, Hostname: c.hostname,

@@ -29,7 +29,7 @@ func (c *ControlPlane) listen(prefix string) error {
 	if err != nil {
 		return err
 	}
-	c.rpc, err = rpc.New(rpc.Options{Hub: c.hub, Desk: c.desk, TLS: identity.Server(), Version: version.Sluice(), Logger: c.log.Named("rpc")})
+	c.rpc, err = rpc.New(rpc.Options{Hub: c.hub, Desk: c.desk, Traffic: c.traffic, TLS: identity.Server(), Version: version.Sluice(), Logger: c.log.Named("rpc")})
 	if err != nil {
 		return err
 	}

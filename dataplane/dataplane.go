@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-gateway/sluice/dataplane/internal/accesslog"
 	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
 	"github.com/sluice-gateway/sluice/dataplane/internal/controlclient"
+	"github.com/sluice-gateway/sluice/dataplane/internal/counters"
 	"github.com/sluice-gateway/sluice/dataplane/internal/plan"
 	"github.com/sluice-gateway/sluice/dataplane/internal/pluginhost"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
@@ -68,6 +69,7 @@ type DataPlane struct {
 	server   *server.Server
 	client   *controlclient.Client
 	access   *accesslog.Log
+	counters *counters.Set // nil when traffic is not reported
 	status   *status.Handler
 	statusOn []net.Listener
 }
@@ -197,6 +199,9 @@ func (d *DataPlane) Run(ctx context.Context) error {
 	group := lifecycle.Group{StopTimeout: d.o.StopTimeout, Logger: d.log}
 	group.Add(lifecycle.Func("vaults", d.watchSecrets))       //nolint:contextcheck // actors end by Interrupt, in their order
 	group.Add(lifecycle.Func("control client", d.client.Run)) //nolint:contextcheck // actors end by Interrupt, in their order
+	if d.counters != nil {
+		group.Add(lifecycle.Func("traffic counters", d.counters.Run)) //nolint:contextcheck // as above
+	}
 	for _, l := range d.statusOn {
 		server := &http.Server{Handler: d.status, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 		group.Add(lifecycle.HTTP("status listener", server, l))

@@ -52,7 +52,7 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 	if leaf := identity.Certificate.Leaf; leaf != nil {
 		d.expires = leaf.NotAfter
 	}
-	d.client, err = controlclient.New(controlclient.Options{
+	options := controlclient.Options{
 		Address: address, TLS: identity.Client(name), NodeID: d.id, BootID: uuid.NewString(), Hostname: d.hostname,
 		Version: version.Sluice(), Labels: d.s.Labels("cluster_dp_labels"), Plugins: known, Applier: d.plans, Cache: cache,
 		Command: func(ctx context.Context, target, name string, arguments json.RawMessage) (any, error) {
@@ -69,7 +69,11 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 			return host.Command(ctx, p, name, arguments)
 		},
 		Report: (&reporter{balancer: d.balancer}).report, Logger: d.log.Named("controlclient"),
-	})
+	}
+	if d.counters != nil {
+		options.Traffic = d.counters
+	}
+	d.client, err = controlclient.New(options)
 	return err
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/accesslog"
 	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
+	"github.com/sluice-gateway/sluice/dataplane/internal/counters"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
 	"github.com/sluice-gateway/sluice/dataplane/internal/server"
 	"github.com/sluice-gateway/sluice/dataplane/internal/status"
@@ -50,13 +51,16 @@ func (d *DataPlane) openProxy(names *balancer.Balancer) error {
 	if !ok {
 		return fmt.Errorf("error_default_type: %q is not known", d.s.String("error_default_type"))
 	}
+	if d.s.Bool("traffic_report") {
+		d.counters = counters.New(counters.Options{})
+	}
 	d.proxy = proxy.New(proxy.Options{
 		Plan: d.plans.Current, Balancer: names, Transport: up, Product: "sluice/" + version.Sluice(),
 		TrustedIPs: trusted, TrustUnix: slices.Contains(d.s.List("trusted_ips"), "unix:"), RealIPHeader: d.s.String("real_ip_header"), RealIPRecursive: d.s.Bool("real_ip_recursive"),
 		Tracing: instruments(d.s.List("tracing_instrumentations")), TraceRate: d.s.Share("tracing_sampling_rate"),
 		Headers: headers(d.s.List("headers")), UpstreamID: slices.Contains(d.s.List("headers_upstream"), "X-Kong-Request-Id"),
 		AllowDebug: d.s.Bool("allow_debug_header"), ErrorType: form, MaxBody: d.s.Size("nginx_http_client_max_body_size"),
-		AccessLog: d.access, Logger: d.log.Named("proxy"),
+		AccessLog: d.access, Counters: d.counters, Logger: d.log.Named("proxy"),
 	})
 	d.onClose(d.proxy.Close)
 	return nil

@@ -103,7 +103,7 @@ func TestArrowsPointDown(t *testing.T) {
 			{"controlplane/internal/admin", "controlplane/internal/rpc", "controlplane/internal/manager"},
 			{"controlplane/internal/intake"},
 			{"controlplane/internal/catalog", "controlplane/internal/hub"},
-			{"controlplane/internal/snapshot", "controlplane/internal/lease", "controlplane/internal/access", "controlplane/internal/audit"},
+			{"controlplane/internal/snapshot", "controlplane/internal/lease", "controlplane/internal/access", "controlplane/internal/audit", "controlplane/internal/traffic"},
 			{"controlplane/internal/store"},
 		},
 		{
@@ -115,7 +115,7 @@ func TestArrowsPointDown(t *testing.T) {
 			{"dataplane/internal/router", "dataplane/internal/balancer", "dataplane/internal/pluginhost"},
 			{"dataplane/internal/transport", "dataplane/internal/diskcache"},
 			{"dataplane/internal/resolver"},
-			{"dataplane/internal/config", "dataplane/internal/h2", "dataplane/internal/message", "dataplane/internal/rawio", "dataplane/internal/cow", "dataplane/internal/accesslog"},
+			{"dataplane/internal/config", "dataplane/internal/h2", "dataplane/internal/message", "dataplane/internal/rawio", "dataplane/internal/cow", "dataplane/internal/accesslog", "dataplane/internal/counters"},
 		},
 		{
 			{"shared/plugins"},

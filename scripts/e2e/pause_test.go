@@ -8,8 +8,17 @@ import (
 // pause stops a node's process without ending it, until the test ends.
 func pause(t *testing.T, n *node) {
 	t.Helper()
-	if err := n.proc.Signal(syscall.SIGSTOP); err != nil {
+	stopped(t, n.program)
+}
+
+// stopped does so with any program, and returns what lets it go on.
+func stopped(t *testing.T, p *program) (goOn func()) {
+	t.Helper()
+	proc := p.proc
+	if err := proc.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = n.proc.Signal(syscall.SIGCONT) })
+	goOn = func() { _ = proc.Signal(syscall.SIGCONT) }
+	t.Cleanup(goOn)
+	return goOn
 }

@@ -83,6 +83,8 @@ var keys = []Key{
 	{Name: "cluster_server_name", Kind: String, Planes: DataPlane, Description: "Name expected in the control plane's certificate with cluster_mtls=pki; the host of cluster_control_plane when unset."},
 	{Name: "cache_encryption_key", Kind: AESKey, Planes: DataPlane, Secret: true, Own: true, Description: "Key of 32 bytes, or a file with it, that the configuration on disk is encrypted with; unset leaves it in clear."},
 	{Name: "cluster_dp_labels", Kind: Labels, Planes: DataPlane, Description: "Labels that the control plane shows for this node, as key:value."},
+	{Name: "traffic_report", Kind: Bool, Default: "on", Planes: DataPlane, Own: true, Description: "Count requests by route and tell the control plane every few seconds."},
+	{Name: "traffic_memory", Kind: Size, Default: "64m", Planes: ControlPlane, Own: true, Description: "Memory for what data planes have counted in the last hour; less detail is kept when it does not suffice."},
 	{Name: "cluster_data_plane_purge_delay", Kind: Duration, Default: "1209600", Planes: ControlPlane, Description: "How long a node that went away stays listed."},
 	{Name: "node_id", Kind: String, Planes: BothPlanes, Description: "The node's UUID; made once and kept in the prefix when unset."},
 

@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/audit"
 	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
+	"github.com/sluice-gateway/sluice/controlplane/internal/traffic"
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/plugins"
 	"github.com/sluice-gateway/sluice/shared/version"
@@ -35,6 +36,8 @@ type Options struct {
 	Kinds   *entity.Kinds
 	Plugins *plugins.Registry
 	Fleet   Fleet
+	// Traffic is what data planes have counted; nil answers 404 to who asks for it.
+	Traffic *traffic.Store
 	// Declarative serves /config; nil answers 400 there.
 	Declarative Declarative
 	// Configuration is shown by GET /; nil shows none.

@@ -13,10 +13,15 @@ import (
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
+const pathTraffic = "/clustering/traffic"
+
 // addCluster adds the paths that are about data planes.
 func (a *API) addCluster() {
 	a.table.get("/clustering/data-planes", a.dataPlanes)
 	a.table.get("/clustering/status", a.clusterStatus)
+	if a.o.Traffic != nil {
+		a.table.get(pathTraffic, a.traffic)
+	}
 	a.table.get("/upstreams/{upstreams}/health", a.upstreamHealth)
 	for _, state := range []string{"healthy", "unhealthy"} {
 		mark := map[string]handler{http.MethodPut: a.mark(state == "healthy")}

@@ -184,8 +184,7 @@ func (q *ExplainArguments) fromQuery(query url.Values) error {
 
 // explainParameters describes the query of GET /routes/explain.
 func explainParameters() []any {
-	var out []any
-	for _, p := range [][2]string{
+	return queryParameters([][2]string{
 		{"path", "The path, with a query behind a question mark."},
 		{"method", "The method; GET when there is none."},
 		{"scheme", "http, which is the default, or https."},
@@ -196,7 +195,13 @@ func explainParameters() []any {
 		{"port", "The port of the listener."},
 		{"http", "1.0, 1.1 or 2."},
 		{"consumer", "The id or username of the consumer that would be authenticated."},
-	} {
+	})
+}
+
+// queryParameters describes the parameters of a query by their names and what they are for.
+func queryParameters(list [][2]string) []any {
+	out := make([]any, 0, len(list))
+	for _, p := range list {
 		out = append(out, schema.Object{"name": p[0], "in": "query", "description": p[1], "schema": schema.Object{"type": "string"}})
 	}
 	return out

@@ -31,6 +31,7 @@ const (
 	kindMarks          = "target_marks"
 	kindSNIs           = "snis"
 	kindRoutes         = "routes"
+	kindServices       = "services"
 )
 
 // unviewed are foreign fields whose entity has no view, as in Kong.

@@ -159,7 +159,8 @@ var other = map[string]string{
 	"POST /schemas/{db_entity_name}/validate": "Check an entity without storing it", "POST /schemas/plugins/validate": "Check a plugin without storing it",
 	"POST /schemas/vaults/validate": "Check a vault without storing it", "GET /tags": "List what is tagged", "GET /tags/{tags}": "List what has a tag",
 	"GET /clustering/data-planes": "List data planes", "GET /clustering/status": "List data planes by id",
-	"GET /routes/explain": "Explain what would become of a request", "POST /routes/explain": "Explain what would become of a request",
+	"GET /clustering/traffic": "Read what data planes have counted in the last hour",
+	"GET /routes/explain":     "Explain what would become of a request", "POST /routes/explain": "Explain what would become of a request",
 	"GET /upstreams/{upstreams}/health": "Read how data planes see the targets of an upstream",
 	"GET /debug/node/log-level":         "Read what is logged", "PUT /debug/node/log-level/{log_level}": "Change what is logged for a while",
 }
@@ -179,6 +180,9 @@ func (a *API) describeOther(o schema.Object, method, pattern string) {
 	}
 	if pattern == "/routes/"+CommandExplain && method == http.MethodGet {
 		o["parameters"] = explainParameters()
+	}
+	if pattern == pathTraffic {
+		o["parameters"] = queryParameters(trafficParameters)
 	}
 	if pattern == "/config" && method == http.MethodPost {
 		content, _ := o["requestBody"].(schema.Object)["content"].(schema.Object)

@@ -60,6 +60,9 @@ func (c *call) use(e *endpoint) access.Use {
 	def := c.api.o.Kinds.ByCollection(first)
 	switch {
 	case def == nil:
+		if c.space != "" && u.Action == access.Read && e.pattern == pathTraffic {
+			u.Area = access.Entities // of the workspace alone
+		}
 	case def.Kind() == kindWorkspaces:
 		if c.space != "" && rest == strings.TrimPrefix(item(def), "/") && c.values[0] == c.space && u.Action == access.Read {
 			u.Area = access.Entities // clients ask so whether their workspace is there

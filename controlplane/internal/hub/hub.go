@@ -45,6 +45,8 @@ type Hub struct {
 	dirty    bool          // nodes differ from what is stored
 	stopping bool
 	commands uint64
+	// connected is how many nodes have a session.
+	connected int
 }
 
 // node is a row of the fleet, connected or not.

@@ -25,11 +25,5 @@ func (s *Session) Process() string { return s.node.ID + "/" + s.boot }
 func (h *Hub) Connected() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	n := 0
-	for _, node := range h.nodes {
-		if node.session != nil {
-			n++
-		}
-	}
-	return n
+	return h.connected
 }

@@ -94,6 +94,9 @@ func (h *Hub) Connect(hello Hello) (*Session, error) {
 		hub: h, node: n, boot: hello.BootID, signal: make(chan struct{}, 1), pending: map[uint64]*Command{}, created: now,
 		form: hello.Form, repair: hello.Repair, manifest: hello.Manifest, skip: hello.Refused,
 	}
+	if n.session == nil {
+		h.connected++
+	}
 	n.session = s
 	n.Hostname, n.IP, n.Version, n.Labels = hello.Hostname, hello.IP, hello.Version, hello.Labels
 	n.Position, n.Persisted, n.Source = hello.Position, store.Position{}, hello.Source
@@ -132,6 +135,7 @@ func (s *Session) Close(reason error) {
 		return
 	}
 	s.node.session = nil
+	h.connected--
 	s.node.LastSeen = h.o.Now()
 	h.dirty = true
 	h.announceLocked()
@@ -454,6 +458,13 @@ func (s *Session) Beat(told []byte) {
 	if r != nil {
 		s.node.report = r
 	}
+}
+
+// Heard notes that the node lives.
+func (s *Session) Heard() {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	s.seenLocked()
 }
 
 func (s *Session) seenLocked() { s.node.LastSeen = s.hub.o.Now() }

@@ -28,6 +28,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/snapshot"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store/bolt"
+	"github.com/sluice-gateway/sluice/controlplane/internal/traffic"
 	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/roothash"
@@ -41,6 +42,7 @@ type plane struct {
 	t        *testing.T
 	store    *bolt.Store
 	hub      *hub.Hub
+	traffic  *traffic.Store
 	address  string
 	identity *tlsutil.Identity
 	desk     atomic.Pointer[desk] // set by tests that ask
@@ -80,8 +82,8 @@ func startWith(t *testing.T, o bolt.Options) *plane {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &plane{t: t, store: st, hub: h, identity: identity(t)}
-	server, err := rpc.New(rpc.Options{Hub: h, Desk: p, TLS: p.identity.Server(), Version: "test"})
+	p := &plane{t: t, store: st, hub: h, traffic: traffic.New(traffic.Options{}), identity: identity(t)}
+	server, err := rpc.New(rpc.Options{Hub: h, Desk: p, Traffic: p.traffic, TLS: p.identity.Server(), Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
+	"github.com/sluice-gateway/sluice/controlplane/internal/traffic"
 	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
 )
 
@@ -25,6 +26,8 @@ type Options struct {
 	Hub *hub.Hub
 	// Desk answers what nodes ask; nil refuses.
 	Desk Desk
+	// Traffic takes what nodes have counted; nil forgets it.
+	Traffic *traffic.Store
 	// TLS demands and judges nodes' certificates; see tlsutil.Identity.Server.
 	TLS *tls.Config
 	// Version of the product.
@@ -65,7 +68,7 @@ func New(o Options) (*Server, error) {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 15 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
-	sync := &service{hub: o.Hub, desk: o.Desk, version: o.Version, log: o.Logger}
+	sync := &service{hub: o.Hub, desk: o.Desk, traffic: o.Traffic, version: o.Version, log: o.Logger}
 	configv1.RegisterSyncServiceServer(g, sync)
 	return &Server{grpc: g, hub: o.Hub, sync: sync}, nil
 }

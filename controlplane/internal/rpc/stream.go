@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
 	"github.com/sluice-gateway/sluice/controlplane/internal/snapshot"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
+	"github.com/sluice-gateway/sluice/controlplane/internal/traffic"
 	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
 	"github.com/sluice-gateway/sluice/shared/roothash"
 )
@@ -62,6 +63,7 @@ type service struct {
 
 	hub     *hub.Hub
 	desk    Desk
+	traffic *traffic.Store
 	version string
 	log     hclog.Logger
 	work    sync.WaitGroup // receivers and senders
@@ -178,9 +180,12 @@ func (s *service) receive(st stream, life *vitals, sessions chan<- *hub.Session)
 		if !budget.take(now, proto.Size(m)) {
 			return status.Error(codes.ResourceExhausted, errTooMuch.Error())
 		}
-		if ask := m.GetAsk(); ask != nil {
-			err = asked.take(st.Context(), ask)
-		} else {
+		switch {
+		case m.GetAsk() != nil:
+			err = asked.take(st.Context(), m.GetAsk())
+		case m.GetTraffic() != nil:
+			err = s.counted(session, m.GetTraffic())
+		default:
 			err = hear(session, m)
 		}
 		if err != nil {
@@ -357,7 +362,7 @@ func (s *service) send(ctx context.Context, st *sender, session *hub.Session) er
 		if err != nil {
 			return err
 		}
-		if err := deliver(st, session, &d); err != nil {
+		if err := s.deliver(st, session, &d); err != nil {
 			return err
 		}
 		session.Sent(d)
@@ -365,7 +370,7 @@ func (s *service) send(ctx context.Context, st *sender, session *hub.Session) er
 }
 
 // deliver sends one thing. io.EOF means that nothing follows.
-func deliver(st *sender, session *hub.Session, d *hub.Delivery) error {
+func (s *service) deliver(st *sender, session *hub.Session, d *hub.Delivery) error {
 	switch {
 	case d.Step != nil:
 		return sendAll(st, d.Step.Messages, nil)
@@ -391,6 +396,7 @@ func deliver(st *sender, session *hub.Session, d *hub.Delivery) error {
 		return io.EOF
 	case d.Beat:
 		b := &configv1.Beat{Position: position(session.Head()), SentAtNs: time.Now().UnixNano()}
+		s.confirm(session, b)
 		return st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Beat{Beat: b}})
 	}
 	return nil

@@ -49,6 +49,8 @@ type Options struct {
 	Command func(ctx context.Context, target, name string, arguments json.RawMessage) (any, error)
 	// Report makes the JSON facts of a beat; nil sends none.
 	Report func() []byte
+	// Traffic is sent every few seconds; nil sends none.
+	Traffic Traffic
 	// MinBackoff and MaxBackoff bound the waits between tries; 0 means 100ms and 15s.
 	MinBackoff, MaxBackoff time.Duration
 	// Logger; nil logs nothing.

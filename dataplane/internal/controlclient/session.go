@@ -41,6 +41,12 @@ type session struct {
 	whole  *assembly     // a snapshot that is being received
 	asking *asking
 
+	// How often traffic is sent, in nanoseconds, 0 when nobody has said; whether some was,
+	// and how many beats have not confirmed it.
+	interval atomic.Int64
+	told     atomic.Bool
+	deaf     atomic.Int32
+
 	mu sync.Mutex // guards sending
 }
 
@@ -81,6 +87,9 @@ func (c *Client) session(ctx context.Context) (heard bool, hint time.Duration, e
 		return false, 0, s.cause(ctx, err)
 	}
 	s.work.Go(func() { s.beat(ctx, interval, cancel) })
+	if c.o.Traffic != nil {
+		s.work.Go(func() { s.traffic(ctx) })
+	}
 	c.update(func(f *Facts) { f.Connected, f.ControlError = true, "" })
 	s.asking = newAsking(s.send)
 	c.setAsking(s.asking)
@@ -200,6 +209,7 @@ func (s *session) hear(ctx context.Context, m *configv1.SyncResponse) error {
 		if head, err := fromProto(m.Beat.GetPosition()); err == nil {
 			s.c.update(func(f *Facts) { f.Head = head })
 		}
+		s.trafficHeard(m.Beat)
 	case *configv1.SyncResponse_Command:
 		s.command(ctx, m.Command)
 	case *configv1.SyncResponse_Answer:
