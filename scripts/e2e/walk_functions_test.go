@@ -11,7 +11,10 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -147,6 +150,54 @@ func TestWalkFunctions(t *testing.T) {
 		t.Error("the log does not say why a handshake was refused")
 	}
 	n.answers("/count", 200, "call ")
+}
+
+// Functions that look at the upstream's body before the response begins.
+func TestWalkBufferedResponses(t *testing.T) {
+	c := newCluster(t, 1)
+	n := c.nodes[0]
+	big := strings.Repeat("0123456789abcdef", 17<<16)
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/big":
+			_, _ = io.WriteString(w, big)
+		case "/short":
+			w.Header().Set("Content-Length", "10")
+			_, _ = io.WriteString(w, "abc")
+			panic(http.ErrAbortHandler)
+		case "/none":
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"n":`)
+			_ = http.NewResponseController(w).Flush()
+			_, _ = io.WriteString(w, `41}`)
+		}
+	}))
+	t.Cleanup(up.Close)
+	for _, name := range []string{"buffered", "streamed"} {
+		c.serve(name, up.URL, "/"+name)
+	}
+	look := "local ok, b = pcall(kong.service.response.get_raw_body) kong.response.set_header('X-Body', ok and #b or b:match('only available'))"
+	c.function("streamed", object{"header_filter": []string{look}})
+	c.function("buffered", object{
+		"access":        []string{"kong.service.request.enable_buffering()"},
+		"header_filter": []string{look, "local b = kong.response.get_status() == 200 and kong.request.get_path() == '/buffered' and kong.service.response.get_body() or {} kong.response.set_header('X-N', (b.n or 0) + 1)"},
+	})
+	n.applied("/buffered", "X-Body", "0") // it asks with HEAD
+	n.applied("/streamed", "X-Body", "only available")
+	if r := n.get("/buffered"); string(r.body) != `{"n":41}` || r.header.Get("X-Body") != "8" || r.header.Get("X-N") != "42" || r.header.Get("Content-Length") != "8" {
+		t.Errorf("buffered: %v %s", r.header, r.body)
+	}
+	if r := n.get("/buffered/big"); string(r.body) != big || !strings.Contains(r.header.Get("X-Body"), "only available") {
+		t.Errorf("too long to be buffered: %v, %d bytes", r.header, len(r.body))
+	}
+	if r := n.try("GET", "/buffered/none", nil); r.status != 204 || r.header.Get("X-Body") != "0" {
+		t.Errorf("without body: %d %v", r.status, r.header)
+	}
+	if r := n.try("GET", "/buffered/short", nil); r.status != 502 || !strings.Contains(string(r.body), "invalid response was received") {
+		t.Errorf("cut short: %d %s", r.status, r.body)
+	}
 }
 
 // Secrets: from the environment and from files, through a vault of its own, rotated, gone.

@@ -232,7 +232,14 @@ type Upstream struct {
 	ConnectTimeout, WriteTimeout, ReadTimeout time.Duration
 	Retries                                   int
 	HasRetries                                bool
+	// BufferResponse, set before the upstream is called, has the whole response body in
+	// Response.Buffered before HeaderFilter runs. It is reset when that can not be: for gRPC
+	// and for bodies of more than MaxBufferedResponse bytes, which are streamed.
+	BufferResponse bool
 }
+
+// MaxBufferedResponse is the most bytes of a response that are held for BufferResponse.
+const MaxBufferedResponse = 16 << 20
 
 // Response is what the client gets.
 type Response struct {

@@ -201,6 +201,9 @@ func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
 		if p.upstream(w, x, r) {
 			return // the connection was handed over
 		}
+		if x.Upstream.BufferResponse {
+			w.buffer(x)
+		}
 	}
 	p.answer(w, x, r)
 }

@@ -66,7 +66,7 @@ func upstreamMethods() map[string]method {
 		}
 	}
 	return map[string]method{
-		"enable_buffering": in(func(call) int { return 0 }), // bodies are collected by whoever asks for them
+		"enable_buffering": in(func(c call) int { c.s.x.Upstream.BufferResponse = true; return 0 }),
 		"set_scheme": in(func(c call) int {
 			scheme := c.str(1, "scheme")
 			switch scheme {
@@ -267,13 +267,25 @@ func upstreamResponseMethods() map[string]method {
 			}
 			return c.giveNumber(float64(c.s.x.Response.UpstreamStatus))
 		}),
-		"get_header":   from(func(c call) int { return c.header(&c.s.x.Response.Header, c.str(1, "header name"), "") }),
-		"get_headers":  from(func(c call) int { return c.headers(&c.s.x.Response.Header, c.bounded(1, "max_headers"), "") }),
-		"get_raw_body": from(func(c call) int { return c.give(string(c.s.x.Response.Buffered)) }),
+		"get_header":  from(func(c call) int { return c.header(&c.s.x.Response.Header, c.str(1, "header name"), "") }),
+		"get_headers": from(func(c call) int { return c.headers(&c.s.x.Response.Header, c.bounded(1, "max_headers"), "") }),
+		"get_raw_body": from(func(c call) int {
+			c.buffered()
+			lua.RunOf(c.LState).Alloc(c.LState, len(c.s.x.Response.Buffered))
+			return c.give(string(c.s.x.Response.Buffered))
+		}),
 		"get_body": from(func(c call) int {
+			c.buffered()
 			contentType := c.s.x.Response.Header.Get("Content-Type")
 			return c.parsed(c.s.x.Response.Buffered, "", contentType, c.bounded(2, "max_args"))
 		}),
+	}
+}
+
+// buffered raises an error when the upstream's body is not there as a whole.
+func (c call) buffered() {
+	if !c.s.x.Upstream.BufferResponse {
+		c.errorf("service body is only available with buffered proxying (see: kong.service.request.enable_buffering function)")
 	}
 }
 
