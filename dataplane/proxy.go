@@ -27,7 +27,12 @@ import (
 
 func (d *DataPlane) openProxy(names *balancer.Balancer) error {
 	pool, requests := d.s.Int("upstream_keepalive_pool_size"), d.s.Int("upstream_keepalive_max_requests")
+	spilled := filepath.Join(d.s.Path("prefix"), "tmp")
+	if err := os.MkdirAll(spilled, 0o700); err != nil {
+		return fmt.Errorf("prefix: %w", err)
+	}
 	up := transport.New(transport.Options{
+		TempDir:  spilled,
 		PoolSize: orNegative(pool), MaxRequests: orNegative(requests), IdleTimeout: orForever(d.s.Duration("upstream_keepalive_idle_timeout")),
 		Logger: d.log.Named("transport"),
 	})

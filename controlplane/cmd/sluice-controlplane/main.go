@@ -7,17 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
-	"path/filepath"
-	"strconv"
-	"time"
 
 	"github.com/sluice-gateway/sluice/controlplane"
+	"github.com/sluice-gateway/sluice/shared/command"
 	"github.com/sluice-gateway/sluice/shared/lifecycle"
 	"github.com/sluice-gateway/sluice/shared/logging"
 	"github.com/sluice-gateway/sluice/shared/settings"
-	"github.com/sluice-gateway/sluice/shared/tlsutil"
 	"github.com/sluice-gateway/sluice/shared/version"
 )
 
@@ -31,6 +27,9 @@ func main() {
 }
 
 func run(args []string, out, errs io.Writer) error {
+	if words := command.Words(args); len(words) >= 2 && words[0] == "hybrid" && words[1] == "gen_cert" {
+		return generate(words[2:], out) // it needs no settings, and has flags of its own
+	}
 	s, err := settings.Load(settings.Options{Plane: settings.ControlPlane, Args: args, Environ: os.Environ()})
 	switch {
 	case errors.Is(err, settings.ErrHelp):
@@ -41,24 +40,27 @@ func run(args []string, out, errs io.Writer) error {
 	case err != nil:
 		return err
 	}
-	words := s.Args()
+	words := command.Words(s.Args())
 	if len(words) == 0 {
 		return serve(s, errs)
 	}
-	switch command := words[0]; {
-	case command == "start" && len(words) == 1:
+	switch name := words[0]; {
+	case name == "start" && len(words) == 1:
 		return serve(s, errs)
-	case command == "version" && len(words) == 1:
+	case name == "version" && len(words) == 1:
 		return printVersion(out)
-	case command == "health" && len(words) == 1:
-		return health(s, out)
-	case command == "hybrid" && len(words) >= 2 && words[1] == "gen_cert":
-		return generate(words[2:], out)
-	case command == "admin-token":
+	case name == "health" && len(words) == 1:
+		return command.Health(context.Background(), s.Listeners("status_listen"), s.Listeners("admin_listen"), out)
+	case name == "config" && len(words) == 1:
+		_, err = io.WriteString(out, settings.Example(settings.ControlPlane, program))
+		return err
+	case name == "migrations":
+		return command.Migrations(words[1:], out)
+	case name == "admin-token":
 		return controlplane.AdminToken(context.Background(), s, words[1:], out)
-	case command == "backup" && len(words) == 2:
+	case name == "backup" && len(words) == 2:
 		return controlplane.Backup(context.Background(), s, words[1])
-	case command == "restore" && len(words) == 2:
+	case name == "restore" && len(words) == 2:
 		return controlplane.Restore(context.Background(), s, words[1])
 	default:
 		return fmt.Errorf("unknown command %q\n%s", words, commands)
@@ -70,7 +72,9 @@ Commands:
   start                            serve (what is done without a command)
   version                          print the version
   health                           ask the control plane that runs with the same settings
-  hybrid gen_cert [CERT KEY [DAYS]]  make a certificate for cluster_mtls=shared
+  config                           print an example file of all settings
+  hybrid gen_cert [-d DAYS] [--keep] [CERT KEY]
+                                   make a certificate for cluster_mtls=shared; --keep leaves one that is there
   admin-token create NAME [role=read-only|editor|admin] [workspace=NAME] [expires=30d] [comment=TEXT]
                                    make a token for the Admin API and print it
   admin-token list                 list the tokens, without what is secret of them
@@ -99,62 +103,4 @@ func serve(s *settings.Settings, errs io.Writer) error {
 		return err
 	}
 	return plane.Run(ctx)
-}
-
-// health asks the control plane whether it is ready.
-func health(s *settings.Settings, out io.Writer) error {
-	listeners := s.Listeners("status_listen")
-	if len(listeners) == 0 {
-		return errors.New("health: status_listen is off")
-	}
-	client := http.Client{Timeout: 5 * time.Second}
-	response, err := client.Get("http://" + listeners[0].Address + "/status/ready")
-	if err != nil {
-		return fmt.Errorf("health: %w", err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-	if err != nil {
-		return fmt.Errorf("health: %w", err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("health: %s: %s", response.Status, body)
-	}
-	_, err = fmt.Fprintf(out, "%s\n", body)
-	return err
-}
-
-// generate makes a certificate and its key, as `kong hybrid gen_cert` does.
-func generate(args []string, out io.Writer) error {
-	cert, key, life := "cluster.crt", "cluster.key", tlsutil.DefaultLife
-	switch len(args) {
-	case 0:
-	case 2, 3:
-		cert, key = args[0], args[1]
-	default:
-		return errors.New("hybrid gen_cert: give both files or none")
-	}
-	if len(args) == 3 {
-		days, err := strconv.Atoi(args[2])
-		if err != nil || days < 1 {
-			return fmt.Errorf("hybrid gen_cert: %q is not a number of days", args[2])
-		}
-		life = time.Duration(days) * 24 * time.Hour
-	}
-	certificate, private, err := tlsutil.Generate(tlsutil.Name, life, time.Now())
-	if err != nil {
-		return err
-	}
-	if err := tlsutil.WritePair(cert, key, certificate, private); err != nil {
-		return fmt.Errorf("hybrid gen_cert: %w", err)
-	}
-	for i, path := range []string{cert, key} {
-		if full, err := filepath.Abs(path); err == nil {
-			path = full
-		}
-		if _, err := fmt.Fprintf(out, "%s: %s\n", []string{"cluster_cert", "cluster_cert_key"}[i], path); err != nil {
-			return err
-		}
-	}
-	return nil
 }

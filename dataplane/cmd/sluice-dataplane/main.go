@@ -7,14 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/sluice-gateway/sluice/dataplane"
+	"github.com/sluice-gateway/sluice/shared/command"
 	"github.com/sluice-gateway/sluice/shared/lifecycle"
 	"github.com/sluice-gateway/sluice/shared/logging"
 	"github.com/sluice-gateway/sluice/shared/settings"
@@ -34,24 +33,40 @@ func run(args []string, out, errs io.Writer) error {
 	s, err := settings.Load(settings.Options{Plane: settings.DataPlane, Args: args, Environ: os.Environ()})
 	switch {
 	case errors.Is(err, settings.ErrHelp):
-		_, err = fmt.Fprintln(out, settings.Usage(settings.DataPlane, program))
+		_, err = fmt.Fprintln(out, settings.Usage(settings.DataPlane, program)+commands)
 		return err
 	case errors.Is(err, settings.ErrVersion):
 		return printVersion(out)
 	case err != nil:
 		return err
 	}
-	switch words := s.Args(); {
+	switch words := command.Words(s.Args()); {
 	case len(words) == 0, len(words) == 1 && words[0] == "start":
 		return serve(s, errs)
 	case len(words) == 1 && words[0] == "version":
 		return printVersion(out)
 	case len(words) == 1 && words[0] == "health":
-		return health(s, out)
+		return command.Health(context.Background(), s.Listeners("status_listen"), s.Listeners("proxy_listen"), out)
+	case words[0] == "drain":
+		return command.Drain(context.Background(), words[1:], s.Listeners("status_listen"), out)
+	case len(words) == 1 && words[0] == "config":
+		_, err = io.WriteString(out, settings.Example(settings.DataPlane, program))
+		return err
+	case words[0] == "migrations":
+		return command.Migrations(words[1:], out)
 	default:
-		return fmt.Errorf("unknown command %q: want start, version or health", words[0])
+		return fmt.Errorf("unknown command %q\n%s", words, commands)
 	}
 }
+
+const commands = `
+Commands:
+  start            serve (what is done without a command)
+  version          print the version
+  health           ask the node that runs with the same settings
+  drain [SECONDS]  make that node not ready, and wait (5 seconds) until load balancers know
+  config           print an example file of all settings
+`
 
 func printVersion(out io.Writer) error {
 	_, err := fmt.Fprintf(out, "%s %s\n", program, version.Sluice())
@@ -92,29 +107,6 @@ func reload(node *dataplane.DataPlane, file *reopened, logger hclog.Logger) {
 		}
 	}
 	node.Reload()
-}
-
-// health asks the node that runs with the same settings whether it is ready.
-func health(s *settings.Settings, out io.Writer) error {
-	listeners := s.Listeners("status_listen")
-	if len(listeners) == 0 {
-		return errors.New("health: status_listen is off")
-	}
-	client := http.Client{Timeout: 5 * time.Second}
-	response, err := client.Get("http://" + listeners[0].Address + "/status/ready")
-	if err != nil {
-		return fmt.Errorf("health: %w", err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-	if err != nil {
-		return fmt.Errorf("health: %w", err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("health: %s: %s", response.Status, body)
-	}
-	_, err = fmt.Fprintf(out, "%s\n", body)
-	return err
 }
 
 // openLog opens a log file with its folder.
