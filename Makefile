@@ -65,6 +65,23 @@ e2e: build bin/upstream bin/run ## Run the tests with real processes
 	@scripts/deps.sh
 	E2E_BIN=$(CURDIR)/bin go test -shuffle=on -count=1 -timeout 20m ./scripts/e2e
 
+.PHONY: release
+release: ## Build archives for Linux and macOS into bin/release, the same bytes each time
+	@VERSION='$(VERSION)' scripts/release.sh bin/release
+
+.PHONY: images
+images: ## Build container images of both planes and of the demo with Docker, pulling nothing
+	@VERSION='$(VERSION)' scripts/images.sh
+
+.PHONY: demo
+demo: images ## Walk through the hybrid-mode demo with Docker Compose
+	@deploy/compose/demo.sh
+
+.PHONY: demo-test
+demo-test: ## Run the demo with a real Docker engine, its own where none runs
+	@scripts/deps.sh
+	@scripts/demo-test.sh
+
 .PHONY: soak
 soak: build bin/upstream ## Send mixed traffic for SOAK_TIME while the configuration changes
 	SOAK=$(SOAK_TIME) E2E_BIN=$(CURDIR)/bin go test -count=1 -v -run '^TestSoak$$' -timeout 24h ./scripts/e2e
@@ -111,7 +128,7 @@ lint: tools ## Lint Go, protobuf, the web UI and shell
 	PATH="$(tools):$$PATH" golangci-lint run --timeout 20m $$(go list -m -f '{{.Dir}}/...')
 	$(tools)/buf lint
 	$(tools)/buf format --diff --exit-code
-	bash -n scripts/*.sh .ci/run
+	bash -n scripts/*.sh deploy/compose/*.sh .ci/run
 	$(MAKE) --no-print-directory manager-lint
 
 .PHONY: manager-lint

@@ -5,7 +5,9 @@
 set -euo pipefail
 
 # program:package
-wanted=(curl:curl redis-server:redis-server wrk:wrk nginx:nginx-light haproxy:haproxy)
+wanted=(curl:curl redis-server:redis-server wrk:wrk nginx:nginx-light haproxy:haproxy
+  dockerd:docker.io docker-compose:docker-compose iptables:iptables ip:iproute2 unshare:util-linux
+  systemd-analyze:systemd promtool:prometheus)
 
 PATH="$PATH:/usr/sbin:/sbin"
 missing() {
