@@ -66,11 +66,11 @@ e2e: build bin/upstream bin/run ## Run the tests with real processes
 	E2E_BIN=$(CURDIR)/bin go test -shuffle=on -count=1 -timeout 20m ./scripts/e2e
 
 .PHONY: release
-release: ## Build archives for Linux and macOS into bin/release, the same bytes each time
+release: manager ## Build archives for Linux and macOS into bin/release, the same bytes each time
 	@VERSION='$(VERSION)' scripts/release.sh bin/release
 
 .PHONY: images
-images: ## Build container images of both planes and of the demo with Docker, pulling nothing
+images: web ## Build container images of both planes and of the demo with Docker, pulling nothing
 	@VERSION='$(VERSION)' scripts/images.sh
 
 .PHONY: demo
@@ -78,7 +78,7 @@ demo: images ## Walk through the hybrid-mode demo with Docker Compose
 	@deploy/compose/demo.sh
 
 .PHONY: demo-test
-demo-test: ## Run the demo with a real Docker engine, its own where none runs
+demo-test: web ## Run the demo with a real Docker engine, its own where none runs
 	@scripts/deps.sh
 	@scripts/demo-test.sh
 
