@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -47,8 +48,12 @@ const (
 	// A hello with labels and plugins, and a command's result, are the largest words of
 	// a node.
 	maxReceive = 4 << 20
-	// Small buffers: a node at rest costs what its connection holds.
-	bufferSize = 8 << 10
+	// Buffers for writing are shared: a node at rest holds none. There is none for reading
+	// either, since TLS has one already.
+	writeBuffer = 8 << 10
+	// window is what a node may send ahead of being read. It is fixed, for measuring what
+	// the network could take costs a ping a delivery.
+	window = 64 << 10
 )
 
 // New makes a server.
@@ -60,21 +65,27 @@ func New(o Options) (*Server, error) {
 		o.Logger = hclog.NewNullLogger()
 	}
 	g := grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(o.TLS)),
+		grpc.Creds(linkCredentials{credentials.NewTLS(o.TLS)}),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxReceive), grpc.MaxConcurrentStreams(4), grpc.MaxHeaderListSize(16<<10),
-		grpc.ReadBufferSize(bufferSize), grpc.WriteBufferSize(bufferSize),
+		grpc.ReadBufferSize(0), grpc.WriteBufferSize(writeBuffer), grpc.SharedWriteBuffer(true),
+		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window),
 		grpc.ConnectionTimeout(20*time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 15 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
-	sync := &service{hub: o.Hub, desk: o.Desk, traffic: o.Traffic, version: o.Version, log: o.Logger}
-	configv1.RegisterSyncServiceServer(g, sync)
-	return &Server{grpc: g, hub: o.Hub, sync: sync}, nil
+	service := &service{hub: o.Hub, desk: o.Desk, traffic: o.Traffic, version: o.Version, log: o.Logger, watch: newWatch()}
+	configv1.RegisterSyncServiceServer(g, service)
+	return &Server{grpc: g, hub: o.Hub, sync: service}, nil
 }
 
 // Serve accepts nodes until Stop. It closes the listener.
 func (s *Server) Serve(l net.Listener) error {
+	ctx, stop := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	work.Go(func() { s.sync.watch.run(ctx) })
+	defer work.Wait()
+	defer stop()
 	if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve data planes on %s: %w", l.Addr(), err)
 	}

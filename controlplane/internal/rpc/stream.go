@@ -9,14 +9,12 @@ import (
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -66,46 +64,42 @@ type service struct {
 	traffic *traffic.Store
 	version string
 	log     hclog.Logger
-	work    sync.WaitGroup // receivers and senders
+	watch   *watch
+	work    sync.WaitGroup // receivers
 }
 
 type stream = grpc.BidiStreamingServer[configv1.SyncRequest, configv1.SyncResponse]
 
-// Sync implements configv1.SyncServiceServer.
+// Sync implements configv1.SyncServiceServer. It sends, and a goroutine of its own hears:
+// thousands of nodes are at rest here, and each goroutine has a stack.
 func (s *service) Sync(st stream) error {
+	link, err := linkOf(st.Context())
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(st.Context())
 	defer cancel(nil)
-	// Receiving only ends with the stream, so that the watchdog has to end the handler.
-	failed := make(chan error, 2)
-	life := &vitals{}
-	life.heard.Store(time.Now().UnixNano())
+	life := s.watch.add(link.conn)
+	defer s.watch.remove(life)
 	sessions := make(chan *hub.Session, 1)
-	s.work.Go(func() { failed <- s.receive(st, life, sessions) })
+	s.work.Go(func() { cancel(s.receive(st, link, life, sessions)) })
 
-	var session *hub.Session
-	timer := time.NewTimer(helloTimeout)
-	defer timer.Stop()
-	select {
-	case session = <-sessions:
-	case err := <-failed:
-		return err
-	case <-timer.C:
-		return status.Error(codes.DeadlineExceeded, "no hello")
+	session, err := greet(ctx, sessions)
+	if err == nil {
+		err = s.send(ctx, &sender{st, life}, session)
 	}
-	s.work.Go(func() { failed <- s.send(ctx, &sender{st, life}, session) })
-	// What is stuck in flow control ends with the stream, which ends when this function
-	// returns.
-	err := watch(failed, life)
-	cancel(err)
-	if errors.Is(err, io.EOF) {
+	// Why the receiver ended says more than that there was no more to send.
+	if cause := context.Cause(ctx); cause != nil && (err == nil || errors.Is(err, context.Canceled)) {
+		err = cause
+	}
+	switch why := life.why.Load(); {
+	case why != nil:
+		return status.Error(codes.DeadlineExceeded, *why)
+	case errors.Is(err, io.EOF):
 		return nil
 	}
 	return err
 }
-
-// vitals say whether a node lives: when it was heard last, and since when it does not read
-// what it is sent, both in nanoseconds since 1970; 0 for the latter when it does.
-type vitals struct{ heard, sending atomic.Int64 }
 
 // sender notes while it sends.
 type sender struct {
@@ -123,27 +117,31 @@ func (s *sender) SendMsg(m any) error {
 // Send implements grpc.BidiStreamingServer.
 func (s *sender) Send(m *configv1.SyncResponse) error { return s.SendMsg(m) }
 
-// watch waits for the first error, or for the node to fall silent or deaf.
-func watch(failed <-chan error, life *vitals) error {
-	ticker := time.NewTicker(hub.BeatInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case err := <-failed:
-			return err
-		case <-ticker.C:
-			if time.Since(time.Unix(0, life.heard.Load())) > silence {
-				return status.Error(codes.DeadlineExceeded, "no heartbeat")
-			}
-			if since := life.sending.Load(); since != 0 && time.Since(time.Unix(0, since)) > stall {
-				return status.Error(codes.DeadlineExceeded, "the node does not read what it is sent")
-			}
-		}
+// greet waits for the session that follows a hello.
+func greet(ctx context.Context, sessions <-chan *hub.Session) (*hub.Session, error) {
+	timer := time.NewTimer(helloTimeout)
+	defer timer.Stop()
+	select {
+	case session := <-sessions:
+		return session, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-timer.C:
+		return nil, status.Error(codes.DeadlineExceeded, "no hello")
 	}
 }
 
+func linkOf(ctx context.Context) (linkInfo, error) {
+	if p, ok := peer.FromContext(ctx); ok {
+		if info, ok := p.AuthInfo.(linkInfo); ok {
+			return info, nil
+		}
+	}
+	return linkInfo{}, status.Error(codes.Internal, "the link is not known")
+}
+
 // receive hears a node until its stream ends. It owns the session.
-func (s *service) receive(st stream, life *vitals, sessions chan<- *hub.Session) (err error) {
+func (s *service) receive(st stream, link linkInfo, life *vitals, sessions chan<- *hub.Session) (err error) {
 	first, err := st.Recv()
 	if err != nil {
 		return err
@@ -152,7 +150,7 @@ func (s *service) receive(st stream, life *vitals, sessions chan<- *hub.Session)
 	if hello == nil {
 		return status.Error(codes.InvalidArgument, "the first message is not a hello")
 	}
-	h, err := introduce(st.Context(), hello)
+	h, err := introduce(link, hello)
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -285,7 +283,7 @@ func refusals(errs []*configv1.EntityError) []hub.Refusal {
 func cut(s string) string { return s[:min(len(s), 4*maxText)] }
 
 // introduce checks what a node says about itself.
-func introduce(ctx context.Context, m *configv1.Hello) (hub.Hello, error) {
+func introduce(link linkInfo, m *configv1.Hello) (hub.Hello, error) {
 	h := hub.Hello{NodeID: m.GetNodeId(), BootID: m.GetBootId(), Hostname: m.GetHostname(), Version: m.GetVersion(), Source: m.GetSource(), Labels: m.GetLabels()}
 	if size := proto.Size(m); size > maxHello {
 		return h, fmt.Errorf("hello has %d bytes, at most %d are taken", size, maxHello)
@@ -315,11 +313,9 @@ func introduce(ctx context.Context, m *configv1.Hello) (hub.Hello, error) {
 	}
 	h.Refusals = refusals(m.GetRefusals())
 	able(&h, m.GetFeatures())
-	if p, ok := peer.FromContext(ctx); ok {
-		h.IP, _, _ = net.SplitHostPort(p.Addr.String())
-		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok && len(info.State.PeerCertificates) > 0 {
-			h.CertExpiry = info.State.PeerCertificates[0].NotAfter
-		}
+	h.IP, _, _ = net.SplitHostPort(link.conn.RemoteAddr().String())
+	if certs := link.State.PeerCertificates; len(certs) > 0 {
+		h.CertExpiry = certs[0].NotAfter
 	}
 	return h, nil
 }

@@ -24,8 +24,15 @@ import (
 const protocol = 1
 
 const (
-	maxReceive     = 16 << 20
-	bufferSize     = 16 << 10
+	maxReceive = 16 << 20
+	bufferSize = 16 << 10
+	// window is what the control plane may send ahead of being read. It is fixed, for
+	// measuring what the network could take costs a ping a change; a snapshot of 20 MB
+	// fills a link of 100 Mbit/s and 80 ms with it.
+	window = 1 << 20
+	// connectTimeout bounds a handshake: when a whole fleet comes back the control plane
+	// needs some time for each, and one that was given up was in vain.
+	connectTimeout = 20 * time.Second
 	welcomeTimeout = 15 * time.Second
 	commandTimeout = 30 * time.Second
 	maxCommands    = 16
@@ -58,8 +65,9 @@ func (c *Client) session(ctx context.Context) (heard bool, hint time.Duration, e
 		grpc.WithTransportCredentials(credentials.NewTLS(c.o.TLS.Clone())),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceive)),
 		grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize),
+		grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 15 * time.Second, Timeout: 10 * time.Second}),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 5 * time.Second}),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: connectTimeout}),
 		grpc.WithDisableServiceConfig(), grpc.WithNoProxy(),
 	)
 	if err != nil {
