@@ -110,6 +110,10 @@ bench: build ## Compare with nginx and HAProxy on this machine (BENCH_SECONDS bo
 	@scripts/deps.sh
 	go run ./scripts/bench -seconds $(BENCH_SECONDS) $(BENCH_ARGS)
 
+.PHONY: bench-stream
+bench-stream: build ## Measure the link between the planes with up to 5,000 nodes (BENCH_SECONDS bounds it, BENCH_ARGS=-full for 1M routes)
+	go run ./scripts/bench/stream -seconds $(BENCH_SECONDS) $(BENCH_ARGS)
+
 # The tools build for minutes on a cold cache, so only lint, generate and breaking
 # need them, and only a change of what is pinned builds them again.
 .PHONY: tools
