@@ -68,7 +68,7 @@ func New(o Options) (*Server, error) {
 		grpc.Creds(linkCredentials{credentials.NewTLS(o.TLS)}),
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxReceive), grpc.MaxConcurrentStreams(4), grpc.MaxHeaderListSize(16<<10),
-		grpc.ReadBufferSize(0), grpc.WriteBufferSize(writeBuffer), grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(0), grpc.WriteBufferSize(writeBuffer),
 		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window),
 		grpc.ConnectionTimeout(20*time.Second),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 15 * time.Second}),

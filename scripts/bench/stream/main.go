@@ -30,7 +30,6 @@ type options struct {
 	only    string
 	nodes   int
 	bin     string
-	keep    string
 }
 
 func main() {
@@ -78,7 +77,7 @@ func run(o options) (err error) {
 	fmt.Printf("%d cores, load %s, commit %s\n", runtime.NumCPU(), load(), commit())
 	err = b.all(ctx)
 	fmt.Printf("load at the end %s\n\n", load())
-	return errors.Join(err, b.table.print(os.Stdout))
+	return errors.Join(err, b.table.show(os.Stdout))
 }
 
 // bench is one run.

@@ -215,7 +215,7 @@ func (b *bench) restart(ctx context.Context, p *planes) error {
 // deliveries measures what one delivery with its acks costs the control plane.
 func (b *bench) deliveries(ctx context.Context, p *planes, f *player, n int) error {
 	const changes = 20
-	cost := func(wait int) (cpu time.Duration, took time.Duration, delivered int64, err error) {
+	cost := func(wait int) (cpu, took time.Duration, delivered int64, err error) {
 		before, err := usageOf(p.control)
 		if err != nil {
 			return 0, 0, 0, err

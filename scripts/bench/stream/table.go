@@ -52,7 +52,7 @@ func (t *table) skip(what, at, why string) {
 	t.rows = append(t.rows, figure{what: what, at: at, measured: "not measured", method: why})
 }
 
-func (t *table) print(w io.Writer) error {
+func (t *table) show(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(tw, "what\tat\ttarget\tmoonshot\tmeasured\t\tmethod")
 	for _, r := range t.rows {

@@ -70,8 +70,12 @@ func (w *wire) open(address string) error {
 	var block bytes.Buffer
 	enc := hpack.NewEncoder(&block)
 	for _, f := range [][2]string{
-		{":method", "POST"}, {":scheme", "https"}, {":path", configv1.SyncService_Sync_FullMethodName}, {":authority", address},
-		{"content-type", "application/grpc"}, {"te", "trailers"},
+		{":method", "POST"},
+		{":scheme", "https"},
+		{":path", configv1.SyncService_Sync_FullMethodName},
+		{":authority", address},
+		{"content-type", "application/grpc"},
+		{"te", "trailers"},
 	} {
 		if err := enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
 			return err
