@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/scripts/e2e/process"
+	"github.com/sluice-gateway/sluice/scripts/e2e/relay"
 )
 
 // planes are a control plane and one data plane, with a configuration of some size.
@@ -24,7 +25,7 @@ type planes struct {
 	proxy, status         string
 	routes                int // that were loaded
 	control, data         *process.Process
-	relay                 *relay // between the two
+	relay                 *relay.Relay // between the two
 	http                  *http.Client
 	controlArgs, dataArgs []string
 	loaded                time.Duration
@@ -50,11 +51,11 @@ func startPlanes(ctx context.Context, dir, bin string, routes int) (*planes, err
 	}
 	p.loaded = time.Since(began)
 	var err error
-	if p.relay, err = newRelay(p.stream); err != nil {
+	if p.relay, err = relay.New(p.stream); err != nil {
 		return p, err
 	}
 	p.dataArgs = []string{
-		"--prefix", filepath.Join(dir, "dp"), "--proxy_listen", p.proxy, "--status_listen", p.status, "--cluster_control_plane", p.relay.address(),
+		"--prefix", filepath.Join(dir, "dp"), "--proxy_listen", p.proxy, "--status_listen", p.status, "--cluster_control_plane", p.relay.Address(),
 		"--proxy_access_log", "off", "--log_level", "warn", "--cluster_cert", p.certificate(), "--cluster_cert_key", p.key(),
 	}
 	return p, p.startData(ctx)
@@ -94,7 +95,7 @@ func (p *planes) stop() error {
 		}
 	}
 	if p.relay != nil {
-		p.relay.close()
+		errs = append(errs, p.relay.Close())
 	}
 	return errors.Join(append(errs, os.RemoveAll(p.dir))...)
 }

@@ -37,7 +37,7 @@ func (b *bench) oneChange(ctx context.Context, p *planes, at string) error {
 	var applied []time.Duration
 	time.Sleep(time.Second)
 	for i := range 60 {
-		before := p.relay.bytes()
+		before := p.relay.Bytes()
 		revision, _, _, err := p.change(ctx, i*37)
 		if err != nil {
 			return err
@@ -46,7 +46,7 @@ func (b *bench) oneChange(ctx context.Context, p *planes, at string) error {
 			return err
 		}
 		time.Sleep(150 * time.Millisecond) // the disk, and who says so
-		bytes = append(bytes, float64(p.relay.bytes()-before))
+		bytes = append(bytes, float64(p.relay.Bytes()-before))
 		d, err := p.applyTime(ctx)
 		if err != nil {
 			return err
