@@ -82,14 +82,14 @@ func (s *service) Sync(st stream) error {
 	life := s.watch.add(link.conn)
 	defer s.watch.remove(life)
 	sessions := make(chan *hub.Session, 1)
-	s.work.Go(func() { cancel(s.receive(st, link, life, sessions)) })
+	s.work.Go(func() { cancel(s.receive(st, link, life, sessions, cancel)) })
 
 	session, err := greet(ctx, sessions)
 	if err == nil {
 		err = s.send(ctx, &sender{st, life}, session)
 	}
-	// Why the receiver ended says more than that there was no more to send.
-	if cause := context.Cause(ctx); cause != nil && (err == nil || errors.Is(err, context.Canceled)) {
+	// Why the receiver ended says more than how that looks to the sender.
+	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
 	switch why := life.why.Load(); {
@@ -141,7 +141,7 @@ func linkOf(ctx context.Context) (linkInfo, error) {
 }
 
 // receive hears a node until its stream ends. It owns the session.
-func (s *service) receive(st stream, link linkInfo, life *vitals, sessions chan<- *hub.Session) (err error) {
+func (s *service) receive(st stream, link linkInfo, life *vitals, sessions chan<- *hub.Session, cancel context.CancelCauseFunc) (err error) {
 	first, err := st.Recv()
 	if err != nil {
 		return err
@@ -164,7 +164,11 @@ func (s *service) receive(st stream, link linkInfo, life *vitals, sessions chan<
 	case err != nil:
 		return status.Error(codes.Unavailable, err.Error())
 	}
-	defer func() { session.Close(err) }()
+	defer func() {
+		// First, for the sender would say goodbye to a session that has ended.
+		cancel(err)
+		session.Close(err)
+	}()
 	sessions <- session
 	asked := &questions{service: s, session: session, slots: make(chan struct{}, maxAsking)}
 	budget := newBudget(time.Now())
