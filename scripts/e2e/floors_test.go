@@ -105,6 +105,7 @@ func TestArrowsPointDown(t *testing.T) {
 			{"controlplane/internal/catalog", "controlplane/internal/hub"},
 			{"controlplane/internal/snapshot", "controlplane/internal/lease", "controlplane/internal/access", "controlplane/internal/audit", "controlplane/internal/traffic"},
 			{"controlplane/internal/store"},
+			{"controlplane/internal/spool"},
 		},
 		{
 			{"dataplane/cmd"},
