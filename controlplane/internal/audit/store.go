@@ -26,20 +26,45 @@ type recorded struct {
 
 // Update implements store.Store.
 func (s *recorded) Update(ctx context.Context, info store.Info, fn func(store.WriteTx) error) (store.Position, error) {
-	r := From(ctx)
-	if r != nil && info.Actor == "" {
-		info.Actor = r.UserName
-	}
+	r := attribute(ctx, &info)
 	if s.log == nil {
 		return s.Store.Update(ctx, info, fn) //nolint:wrapcheck // it is the store's
 	}
 	return s.Store.Update(ctx, info, func(tx store.WriteTx) error { //nolint:wrapcheck // it is the store's
-		w := &writes{WriteTx: tx, ignores: func(kind string) bool { return s.log.ignores(kind, r) }}
+		w := s.log.writes(tx, r)
 		if err := fn(w); err != nil {
 			return err
 		}
 		return s.log.record(tx, w, r, info)
 	})
+}
+
+// Load implements store.Store.
+func (s *recorded) Load(ctx context.Context, info store.Info, fn func(store.BulkTx) error) (store.Position, error) {
+	r := attribute(ctx, &info)
+	if s.log == nil {
+		return s.Store.Load(ctx, info, fn) //nolint:wrapcheck // it is the store's
+	}
+	return s.Store.Load(ctx, info, func(tx store.BulkTx) error { //nolint:wrapcheck // it is the store's
+		w := s.log.writes(tx, r)
+		if err := fn(&bulkWrites{w, tx}); err != nil {
+			return err
+		}
+		return s.log.record(tx, w, r, info)
+	})
+}
+
+// attribute says in a change set who asked for it.
+func attribute(ctx context.Context, info *store.Info) *Request {
+	r := From(ctx)
+	if r != nil && info.Actor == "" {
+		info.Actor = r.UserName
+	}
+	return r
+}
+
+func (l *Log) writes(tx store.WriteTx, r *Request) *writes {
+	return &writes{WriteTx: tx, ignores: func(kind string) bool { return l.ignores(kind, r) }}
 }
 
 // ignores tells whether changes of a kind are not recorded. What nodes write while they
@@ -70,27 +95,61 @@ type touched struct {
 	object
 	before []byte
 	local  bool
+	// merged ones are read no more: after is what they are then.
+	merged bool
+	after  []byte
 }
 
 func (w *writes) touch(kind, id string, local bool) {
 	o := object{kind, id}
-	if _, known := w.seen[o]; known || w.ignores(kind) {
-		return
-	}
-	if len(w.touched) >= mostObjects {
-		w.more++
-		w.streamed = w.streamed || !local
+	if !w.room(o, local) {
 		return
 	}
 	before, err := w.Get(kind, id)
 	if err != nil {
 		before = nil
 	}
+	w.note(touched{object: o, before: slices.Clone(before), local: local})
+}
+
+// room tells whether a write is to be noted.
+func (w *writes) room(o object, local bool) bool {
+	if _, known := w.seen[o]; known || w.ignores(o.kind) {
+		return false
+	}
+	if len(w.touched) >= mostObjects {
+		w.more++
+		w.streamed = w.streamed || !local
+		return false
+	}
+	return true
+}
+
+func (w *writes) note(t touched) {
 	if w.seen == nil {
 		w.seen = map[object]int{}
 	}
-	w.seen[o] = len(w.touched)
-	w.touched = append(w.touched, touched{o, slices.Clone(before), local})
+	w.seen[t.object] = len(w.touched)
+	w.touched = append(w.touched, t)
+}
+
+// bulkWrites notes what a Load changes.
+type bulkWrites struct {
+	*writes
+	bulk store.BulkTx
+}
+
+func (w *bulkWrites) Add(kind, id string, body []byte, indexes []store.Index) error {
+	return w.bulk.Add(kind, id, body, indexes)
+}
+
+func (w *bulkWrites) Merge(kinds []string, keep func(kind, id string, body []byte) (bool, error), changed func(kind, id string, before, after []byte) error) error {
+	return w.bulk.Merge(kinds, keep, func(kind, id string, before, after []byte) error {
+		if o := (object{kind, id}); w.room(o, false) {
+			w.note(touched{object: o, before: slices.Clone(before), merged: true, after: slices.Clone(after)})
+		}
+		return changed(kind, id, before, after)
+	})
 }
 
 func (w *writes) Put(kind, id string, body []byte, indexes []store.Index) error {
@@ -119,9 +178,12 @@ func (l *Log) record(tx store.WriteTx, w *writes, r *Request, info store.Info) e
 	var lines []ObjectLine
 	streamed := w.streamed
 	for _, t := range w.touched {
-		after, err := tx.Get(t.kind, t.id)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return err
+		after := t.after
+		if !t.merged {
+			var err error
+			if after, err = tx.Get(t.kind, t.id); err != nil && !errors.Is(err, store.ErrNotFound) {
+				return err
+			}
 		}
 		line := ObjectLine{At: at.UnixNano(), Summary: info.Summary, Kind: t.kind, ID: t.id}
 		switch {

@@ -45,6 +45,9 @@ type ChangeSet struct {
 	// RemovalIntended allows nodes to lose most of their entities.
 	RemovalIntended bool
 	Changes         []Change
+	// Omitted tells that there were more changes than the log keeps of one revision, so that
+	// Changes has none of them.
+	Omitted bool
 }
 
 // Store keeps entities, their indexes and the change log. It is safe for
@@ -57,6 +60,10 @@ type Store interface {
 	// written. It returns the position after the commit. A fn that panics leaves no
 	// trace; Update panics in its place. fn must not call Update.
 	Update(ctx context.Context, info Info, fn func(WriteTx) error) (Position, error)
+	// Load is Update for a change of much or everything at once: it takes little memory
+	// beside what there will be, however large that is. While it runs there are no other
+	// writes; fn must not call Update or Load.
+	Load(ctx context.Context, info Info, fn func(BulkTx) error) (Position, error)
 	// Position returns the head.
 	Position() (Position, error)
 	// Notify returns a channel that gets a value (latest wins, capacity 1) after each
@@ -89,8 +96,9 @@ type Tx interface {
 	// Count of entities of a kind.
 	Count(kind string) (int, error)
 	// ChangeSets calls fn for the change sets after revision, oldest first, until fn
-	// returns false. ErrCompacted when the log does not reach back that far. In a WriteTx
-	// what is being written is not among them.
+	// returns false. ErrCompacted when the log does not reach back that far, and after one
+	// that is Omitted, with which nothing can be brought up to date. In a WriteTx what is
+	// being written is not among them.
 	ChangeSets(after uint64, fn func(*ChangeSet) bool) error
 	// Meta reads a value that belongs to the control plane itself, such as the cluster CA.
 	Meta(key string) ([]byte, error)
@@ -109,6 +117,20 @@ type WriteTx interface {
 	DeleteLocal(kind, id string) error
 	// SetMeta sets or, when value is nil, removes a value.
 	SetMeta(key string, value []byte) error
+}
+
+// BulkTx makes all entities of some streamed kinds those that are added to it.
+type BulkTx interface {
+	WriteTx
+	// Add adds an entity to those that there will be. What is read does not show it yet.
+	// Bodies and keys are copied.
+	Add(kind, id string, body []byte, indexes []Index) error
+	// Merge ends adding. Entities of the kinds that were not added are removed, but for
+	// those that keep wants; changed is called for each entity that differs from before, in
+	// the order of kinds and ids, with nil for no body. What both are given is valid during
+	// the call. An entity that was added twice is ErrConflict. Kinds that are merged must not
+	// be written otherwise, unless what was written is kept.
+	Merge(kinds []string, keep func(kind, id string, body []byte) (bool, error), changed func(kind, id string, before, after []byte) error) error
 }
 
 // Index is an index entry of an entity. Exclusive entries are unique; the others

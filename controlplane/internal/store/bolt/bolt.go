@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"github.com/sluice-gateway/sluice/controlplane/internal/spool"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/shared/roothash"
 )
@@ -74,6 +75,8 @@ type Store struct {
 	sealer  *sealer // nil when the file is not encrypted
 	notify  notifier
 
+	// read counts the bytes that were read since release.
+	read atomic.Int64
 	// head is the newest committed one.
 	head atomic.Pointer[head]
 	// failed is set by the first commit that failed to reach the disk.
@@ -88,6 +91,12 @@ type Store struct {
 	writeMu sync.Mutex
 	// tree belongs to head.
 	tree *roothash.Tree
+	// staged tells that something may be below the bucket stage.
+	staged bool
+	// spools compress what Load is given, nil until then.
+	spools *spool.Codec
+	// rewriteFrom is a constant, but for tests.
+	rewriteFrom int
 }
 
 var _ store.Store = (*Store)(nil)
@@ -103,8 +112,17 @@ func (s *Store) View(fn func(store.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	return t.outcome(fn(t))
+	err = t.outcome(fn(t))
+	if s.read.Add(t.read) > releaseAfter {
+		s.read.Store(0)
+		s.release(b)
+	}
+	return err
 }
+
+// releaseAfter is how many bytes may be read until the file's pages are taken out of the
+// process's memory.
+const releaseAfter = 64 << 20
 
 func closedError(err error) error {
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {

@@ -149,6 +149,12 @@ func decodeEntity(value []byte) ([]byte, []store.Index, error) {
 // changeSetVersion is the first byte of an encoded change set.
 const changeSetVersion = 1
 
+// Flags of a change set.
+const (
+	flagRemoval = 1 << iota
+	flagOmitted
+)
+
 // checksums are CRC-32C, as in the disk cache of a node.
 var checksums = crc32.MakeTable(crc32.Castagnoli)
 
@@ -166,11 +172,14 @@ func encodeChangeSet(c *store.ChangeSet) []byte {
 	b = append(b, c.From.Root[:]...)
 	b = append(b, c.To.Root[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(c.At.UnixNano()))
-	flag := byte(0)
+	flags := byte(0)
 	if c.RemovalIntended {
-		flag = 1
+		flags |= flagRemoval
 	}
-	b = append(b, flag)
+	if c.Omitted {
+		flags |= flagOmitted
+	}
+	b = append(b, flags)
 	b = appendBytes(b, c.Actor)
 	b = appendBytes(b, c.Summary)
 	b = binary.AppendUvarint(b, uint64(len(c.Changes)))
@@ -208,7 +217,8 @@ func decodeChangeSet(lineage string, b []byte) (*store.ChangeSet, error) {
 		To:   store.Position{Lineage: lineage, Generation: generation, Revision: from + 1, Root: r.root()},
 		At:   time.Unix(0, int64(r.uint64())).UTC(),
 	}
-	c.RemovalIntended = r.byte() == 1
+	flags := r.byte()
+	c.RemovalIntended, c.Omitted = flags&flagRemoval != 0, flags&flagOmitted != 0
 	c.Actor, c.Summary = r.text(), r.text()
 	n := r.uvarint()
 	if n > uint64(len(r.rest)) { // each change takes three bytes at least

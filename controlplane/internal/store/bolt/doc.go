@@ -20,6 +20,7 @@
 //	  <length of key><key><id> nothing
 //	log
 //	  <revision>               change set that led to the revision, with a checksum; uint64 big endian
+//	stage                      what a change of much has written before it is committed, see stage.go
 //	value
 //	  <key>                    values that belong to the control plane itself
 //

@@ -3,11 +3,13 @@ package bolt
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -319,4 +321,115 @@ func TestDecodeHead(t *testing.T) {
 			t.Errorf("%x was taken", bad)
 		}
 	}
+}
+
+// loadMany loads entities so that their kind is written again.
+func loadMany(t *testing.T, s *Store, n int, body string) error {
+	t.Helper()
+	_, err := s.Load(t.Context(), store.Info{}, func(w store.BulkTx) error {
+		for i := range n {
+			id := fmt.Sprintf("%08x", uint32(i)*2654435761)
+			if err := w.Add("many", id, []byte(body+id), []store.Index{{Name: "many.u", Key: id, Exclusive: true}}); err != nil {
+				return err
+			}
+		}
+		return w.Merge([]string{"many"}, func(string, string, []byte) (bool, error) { return false, nil }, func(string, string, []byte, []byte) error { return nil })
+	})
+	return err
+}
+
+// count returns the number of loaded entities and the body of one.
+func counted(t *testing.T, s *Store) (n int, body string) {
+	t.Helper()
+	if err := s.View(func(r store.Tx) (err error) {
+		n, err = r.Count("many")
+		b, getErr := r.Get("many", "00000000")
+		body = string(b)
+		if n == 0 {
+			getErr = nil
+		}
+		return errors.Join(err, getErr)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return n, body
+}
+
+// TestLoadFails: whichever commit of a load fails, what was before is there, nothing is left
+// of it, and the next one succeeds.
+func TestLoadFails(t *testing.T) {
+	const n = 20_000 // more than one transaction
+	long := strings.Repeat("x", 500)
+	s, _ := faultyStore(t)
+	if err := loadMany(t, s, n, "before"); err != nil {
+		t.Fatal(err)
+	}
+	for failing := 1; ; failing++ {
+		commits := 0
+		s.commit = func(b *bbolt.Tx) error {
+			if commits++; commits == failing {
+				return syscall.ENOSPC
+			}
+			return b.Commit()
+		}
+		before, _ := s.Position()
+		err := loadMany(t, s, n+failing, long)
+		s.commit = (*bbolt.Tx).Commit
+		if err == nil {
+			if failing < 4 {
+				t.Errorf("a load has %d commits, want several", commits)
+			}
+			break
+		}
+		if after, _ := s.Position(); !errors.Is(err, syscall.ENOSPC) || after != before {
+			t.Fatalf("commit %d: got %v", failing, err)
+		}
+		if got, body := counted(t, s); got != n || body != "before00000000" {
+			t.Fatalf("commit %d: there are %d entities, one is %.20s", failing, got, body)
+		}
+		CheckPages(t, s)
+		if err := s.Check(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, _ := counted(t, s); got <= n {
+		t.Errorf("there are %d entities", got)
+	}
+	CheckPages(t, s)
+}
+
+// TestLoadInterrupted: a process that ends in a load leaves what was before, and room.
+func TestLoadInterrupted(t *testing.T) {
+	s, _ := faultyStore(t)
+	if err := loadMany(t, s, 3000, "before"); err != nil {
+		t.Fatal(err)
+	}
+	commits := 0
+	s.commit = func(b *bbolt.Tx) error {
+		if commits++; commits > 1 {
+			return syscall.EIO // from here on nothing reaches the file, as if the process had ended
+		}
+		return b.Commit()
+	}
+	if err := loadMany(t, s, 20_000, strings.Repeat("x", 500)); !errors.Is(err, store.ErrReadOnly) {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), Options{Path: s.o.Path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	if got, body := counted(t, s); got != 3000 || body != "before00000000" || !s.staged {
+		t.Errorf("there are %d entities, one is %.20s, something is staged: %v", got, body, s.staged)
+	}
+	if err := loadMany(t, s, 4000, "after"); err != nil {
+		t.Fatal(err)
+	}
+	if got, body := counted(t, s); got != 4000 || body != "after00000000" {
+		t.Errorf("there are %d entities, one is %.20s", got, body)
+	}
+	CheckPages(t, s)
 }

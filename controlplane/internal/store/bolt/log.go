@@ -25,8 +25,7 @@ func (s *Store) appendLog(b *bbolt.Tx, next *head, set *store.ChangeSet) error {
 		size += uint64(len(set.Changes[i].Body))
 	}
 	if size > s.o.LogBytes/largestSet {
-		// A node gets a snapshot in its place, which is smaller: the log begins afresh.
-		return s.forgetLog(log, next)
+		set.Changes, set.Omitted = nil, true // a node gets a snapshot in its place, which is smaller
 	}
 	log.FillPercent = 0.95 // revisions only grow
 	value := s.sealer.seal(bucketLog, nil, logKey(next.revision), encodeChangeSet(set))
@@ -34,21 +33,6 @@ func (s *Store) appendLog(b *bbolt.Tx, next *head, set *store.ChangeSet) error {
 		return fmt.Errorf("log revision %d: %w", next.revision, err)
 	}
 	next.logBytes += uint64(len(value))
-	return nil
-}
-
-// forgetLog drops all change sets.
-func (s *Store) forgetLog(log *bbolt.Bucket, next *head) error {
-	for cursor := log.Cursor(); ; {
-		k, _ := cursor.First()
-		if k == nil {
-			break
-		}
-		if err := log.Delete(k); err != nil {
-			return fmt.Errorf("drop revision %d: %w", binary.BigEndian.Uint64(k), err)
-		}
-	}
-	next.logFirst, next.logBytes = next.revision+1, 0
 	return nil
 }
 

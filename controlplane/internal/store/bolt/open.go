@@ -69,7 +69,7 @@ func open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{o: o, tree: tree, sealer: sealed, commit: (*bbolt.Tx).Commit}
+	s := &Store{o: o, tree: tree, sealer: sealed, commit: (*bbolt.Tx).Commit, rewriteFrom: rewriteFrom}
 	s.db, err = bbolt.Open(o.Path, fileMode, &bbolt.Options{
 		Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, NoFreelistSync: true,
 		InitialMmapSize: mmapSize, NoStatistics: true,
@@ -138,6 +138,7 @@ func (s *Store) load(ctx context.Context) error {
 		return err
 	}
 	return s.db.View(func(b *bbolt.Tx) error {
+		s.staged = b.Bucket(bucketStage) != nil
 		meta := b.Bucket(bucketMeta)
 		h, err := decodeHead(meta.Get(keyHead))
 		if err != nil {

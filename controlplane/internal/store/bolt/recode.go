@@ -13,9 +13,6 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 )
 
-// recodeBatch is how many bytes one transaction of recode takes.
-const recodeBatch = 4 << 20
-
 // recode writes the file again under another key, or under none, and puts the new file in
 // the place of the old one once it is whole: a crash leaves the old one. Nothing of what
 // was in clear stays in the file.
@@ -80,7 +77,7 @@ func recodeInto(ctx context.Context, path, temporary string, from, to *sealer) (
 		return err
 	}
 	if err := src.View(func(b *bbolt.Tx) error {
-		c := copier{ctx: ctx, dst: dst, from: from, to: to}
+		c := copier{batches: batches{ctx: ctx, begin: func() (*bbolt.Tx, error) { return dst.Begin(true) }, commit: (*bbolt.Tx).Commit}, from: from, to: to}
 		defer c.rollback()
 		return c.copy(b)
 	}); err != nil {
@@ -91,51 +88,9 @@ func recodeInto(ctx context.Context, path, temporary string, from, to *sealer) (
 
 // copier copies a file with other keys.
 type copier struct {
-	ctx      context.Context //nolint:containedctx // lives as long as the call
-	dst      *bbolt.DB
+	batches
 	from, to *sealer
-	tx       *bbolt.Tx
-	written  int
 	logBytes uint64
-}
-
-func (c *copier) rollback() {
-	if c.tx != nil {
-		_ = c.tx.Rollback()
-	}
-}
-
-// bucket returns a bucket to write to, after a commit when enough was written.
-func (c *copier) bucket(top, name []byte) (*bbolt.Bucket, error) {
-	if c.tx != nil && c.written >= recodeBatch {
-		if err := c.tx.Commit(); err != nil {
-			return nil, err
-		}
-		c.tx, c.written = nil, 0
-	}
-	if c.tx == nil {
-		if err := c.ctx.Err(); err != nil {
-			return nil, err
-		}
-		var err error
-		if c.tx, err = c.dst.Begin(true); err != nil {
-			return nil, err
-		}
-	}
-	b := c.tx.Bucket(top)
-	if name == nil {
-		return b, nil
-	}
-	return b.CreateBucketIfNotExists(name)
-}
-
-func (c *copier) put(top, name, key, value []byte) error {
-	b, err := c.bucket(top, name)
-	if err != nil {
-		return err
-	}
-	c.written += len(key) + len(value)
-	return b.Put(key, value)
 }
 
 func (c *copier) copy(src *bbolt.Tx) error {
@@ -182,9 +137,7 @@ func (c *copier) copy(src *bbolt.Tx) error {
 	if err := c.sequences(src); err != nil {
 		return err
 	}
-	tx := c.tx
-	c.tx = nil
-	return tx.Commit()
+	return c.flush()
 }
 
 // indexes writes the index entries of an entity.

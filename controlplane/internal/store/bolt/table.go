@@ -35,9 +35,9 @@ type table struct {
 	// how many keys the changes add to it.
 	counted bool
 	added   int
+	top     []byte
 	// sealer of a table whose values are encrypted in the bucket, nil for others; failed
 	// gets the first value that can't be decrypted. Pending values are in clear.
-	top    []byte
 	sealer *sealer
 	failed *error
 }
@@ -51,6 +51,14 @@ func newTable(parent *bbolt.Bucket, name string, counted bool) *table {
 	t.name = []byte(name)
 	t.bucket = parent.Bucket(t.name)
 	return t
+}
+
+// rebind makes the changes be of another transaction, which sees the same.
+func (t *table) rebind(b *bbolt.Tx) {
+	t.parent = b.Bucket(t.top)
+	if t.bucket = t.parent; t.name != nil {
+		t.bucket = t.parent.Bucket(t.name)
+	}
 }
 
 func (t *table) stored(key []byte) []byte {

@@ -22,6 +22,8 @@ type tx struct {
 	// unsealed is the first value that could not be decrypted: what fn saw is not what
 	// is there.
 	unsealed error
+	// read counts the bytes of bodies that were read.
+	read int64
 }
 
 type tableKey struct{ top, name string }
@@ -48,8 +50,9 @@ func (t *tx) table(top []byte, name string) *table {
 		return known
 	}
 	made := newTable(t.b.Bucket(top), name, key.top == string(bucketEntity) || key.top == string(bucketLocal))
+	made.top = top
 	if t.sealer != nil && isSealed(top) {
-		made.top, made.sealer, made.failed = top, t.sealer, &t.unsealed
+		made.sealer, made.failed = t.sealer, &t.unsealed
 	}
 	if t.tables == nil {
 		t.tables = make(map[tableKey]*table, 4)
@@ -81,6 +84,7 @@ func (t *tx) Get(kind, id string) ([]byte, error) {
 	if v == nil {
 		return nil, store.ErrNotFound
 	}
+	t.read += int64(len(v))
 	return body(v)
 }
 
@@ -117,6 +121,7 @@ func (t *tx) List(kind, after string, limit int, fn func(id string, body []byte)
 			return false
 		}
 		limit--
+		t.read += int64(len(value))
 		return fn(string(key), b) && limit > 0
 	})
 	return failed
@@ -178,6 +183,9 @@ func (t *tx) ChangeSets(after uint64, fn func(*store.ChangeSet) bool) error {
 		}
 		if !fn(set) {
 			return nil
+		}
+		if set.Omitted {
+			return store.ErrCompacted
 		}
 		want++
 	}

@@ -42,6 +42,9 @@ func Run(t *testing.T, open func(t *testing.T) store.Store) {
 		{"isolation", testIsolation},
 		{"concurrent updates", testConcurrent},
 		{"random", testRandom},
+		{"load", testLoad},
+		{"load exchanges", testLoadExchange},
+		{"load refused", testLoadRefused},
 		{"close", testClose},
 	} {
 		t.Run(tt.name, func(t *testing.T) { tt.run(t, open(t)) })

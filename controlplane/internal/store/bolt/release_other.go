@@ -1,0 +1,7 @@
+//go:build !linux
+
+package bolt
+
+import "go.etcd.io/bbolt"
+
+func (*Store) release(*bbolt.Tx) {}
