@@ -47,6 +47,14 @@ type Page struct {
 	// JSON holds the entities in its place when the list was asked for so: what Entities
 	// would be encoded as, with commas in between. nil when there is none.
 	JSON []byte
+	// Ends tells of each entity in JSON where it ends; between two there is a comma.
+	Ends []End
+}
+
+// End is where an entity ends in a page's JSON.
+type End struct {
+	ID string
+	At int
 }
 
 // ListOptions select and page.

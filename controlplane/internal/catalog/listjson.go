@@ -10,6 +10,7 @@ import (
 func (c *Catalog) listJSON(tx store.Tx, k *kind, o *ListOptions, size int, after string) (page Page, err error) {
 	peeked := k.selectors(o)
 	page.JSON = make([]byte, 0, 1<<16)
+	page.Ends = make([]End, 0, min(size, DefaultPageSize))
 	for n := 0; ; {
 		ids, err := c.ids(tx, k, o, after, size+1)
 		if err != nil {
@@ -37,6 +38,7 @@ func (c *Catalog) listJSON(tx store.Tx, k *kind, o *ListOptions, size int, after
 			if page.JSON, err = c.appendJSON(tx, k, page.JSON, body); err != nil {
 				return page, err
 			}
+			page.Ends = append(page.Ends, End{id, len(page.JSON)})
 		}
 		if len(ids) <= size {
 			return page, nil

@@ -11,8 +11,10 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
+	"github.com/sluice-gateway/sluice/controlplane/internal/spool"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/schema"
@@ -36,11 +38,12 @@ type Service struct {
 	o     Options
 	kinds []*entity.Def // that a document may have
 	names map[string]*entity.Def
+	codec *spool.Codec
 }
 
 // New makes a service.
 func New(o Options) *Service {
-	s := &Service{o: o, names: map[string]*entity.Def{}}
+	s := &Service{o: o, names: map[string]*entity.Def{}, codec: spool.NewCodec()}
 	for _, def := range o.Kinds.All() {
 		if def.Hidden || def.Schema.NotExported {
 			continue
@@ -61,7 +64,13 @@ const defaultWorkspace = "default"
 // is wrong entity by entity. A document that is refused is an *Error, and nothing has
 // changed.
 func (s *Service) Load(ctx context.Context, workspace string, document io.Reader, _ string, flatten bool) (any, store.Position, error) {
-	d, err := read(document, func(name string) bool { return s.names[name] != nil })
+	end := func() {}
+	defer func() { end() }()
+	sp := splitter{
+		kinds: func(name string) bool { return s.names[name] != nil }, codec: s.codec,
+		large: sync.OnceFunc(func() { end = spare() }),
+	}
+	d, err := sp.read(document)
 	var f *flat
 	if err == nil {
 		f, err = s.flatten(d)

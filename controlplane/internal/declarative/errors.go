@@ -131,9 +131,20 @@ func (f *flat) explain(refused *catalog.ReplaceError, flatten bool) error {
 		catalog.Failure
 		shown
 	}
+	wanted := map[string]map[int]bool{}
+	for _, failure := range refused.Failures {
+		if wanted[failure.Kind] == nil {
+			wanted[failure.Kind] = map[int]bool{}
+		}
+		wanted[failure.Kind][failure.Index] = true
+	}
+	found := map[string]map[int]declared{}
+	for kind, indexes := range wanted {
+		found[kind] = f.pick(kind, indexes)
+	}
 	list := make([]explained, len(refused.Failures))
 	for i, failure := range refused.Failures {
-		list[i] = explained{failure, f.of(failure)}
+		list[i] = explained{failure, f.of(failure, found[failure.Kind])}
 	}
 	sort.SliceStable(list, func(i, j int) bool { return list[i].order < list[j].order })
 	for _, failure := range list {
@@ -167,13 +178,12 @@ type shown struct {
 	order  int
 }
 
-func (f *flat) of(failure catalog.Failure) shown {
-	list := f.found[failure.Kind]
-	if failure.Index >= len(list) {
+func (f *flat) of(failure catalog.Failure, found map[int]declared) shown {
+	d, ok := found[failure.Index]
+	if !ok {
 		return shown{entity: failure.Entity, given: failure.Entity, place: place{failure.Kind}}
 	}
-	d := list[failure.Index]
-	o, err := f.Entity(failure.Kind, failure.Index)
+	o, err := schema.DecodeObject(d.body)
 	if err != nil {
 		o = failure.Entity
 	}
@@ -182,7 +192,7 @@ func (f *flat) of(failure catalog.Failure) shown {
 		given = maps.Clone(o)
 		delete(given, d.added)
 	}
-	return shown{entity: o, given: given, place: d.spot.place(), order: d.order}
+	return shown{entity: o, given: given, place: d.place, order: d.order}
 }
 
 // unresolved lists references that lead nowhere, by the name of what has them.

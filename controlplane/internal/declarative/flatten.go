@@ -2,6 +2,8 @@ package declarative
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sluice-gateway/sluice/controlplane/internal/spool"
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/plugins/basicauth"
 	"github.com/sluice-gateway/sluice/shared/schema"
@@ -37,21 +40,85 @@ func (s *spot) place() place {
 }
 
 // declared is an entity that was taken out of its parent. There may be millions, so that
-// it is kept as text.
+// they are kept as records of a spool.
 type declared struct {
 	body  []byte // as given, without children
 	added string // the field that nesting adds and errors do not show, "" for none
-	spot  *spot
+	place place
 	order int // in which errors are listed: children before their parents
+}
+
+// appendRecord appends an entity as a record: its order, field and spot, and the body.
+func appendRecord(b []byte, order int, added string, at *spot, body []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(order))
+	b = append(binary.AppendUvarint(b, uint64(len(added))), added...)
+	depth := uint64(0)
+	for s := at; s != nil; s = s.above {
+		depth++
+	}
+	b = binary.AppendUvarint(b, depth)
+	for s := at; s != nil; s = s.above { // the last first
+		b = append(binary.AppendUvarint(b, uint64(len(s.key))), s.key...)
+		b = binary.AppendUvarint(b, uint64(s.index+1))
+	}
+	return append(b, body...)
+}
+
+// record takes a record apart; its body is a view.
+type record struct{ rest []byte }
+
+func (r *record) uvarint() int {
+	v, n := binary.Uvarint(r.rest)
+	r.rest = r.rest[n:]
+	return int(v)
+}
+
+func (r *record) text() []byte {
+	n := r.uvarint()
+	out := r.rest[:n]
+	r.rest = r.rest[n:]
+	return out
+}
+
+func bodyOf(b []byte) []byte {
+	r := record{b}
+	r.uvarint()
+	r.text()
+	for n := r.uvarint(); n > 0; n-- {
+		r.text()
+		r.uvarint()
+	}
+	return r.rest
+}
+
+func declaredOf(b []byte) declared {
+	r := record{b}
+	d := declared{order: r.uvarint(), added: string(r.text())}
+	type step struct {
+		key   string
+		index int
+	}
+	steps := make([]step, r.uvarint())
+	for i := range steps {
+		steps[i] = step{string(r.text()), r.uvarint() - 1}
+	}
+	for _, s := range slices.Backward(steps) {
+		if d.place = append(d.place, s.key); s.index >= 0 {
+			d.place = append(d.place, s.index)
+		}
+	}
+	d.body = bytes.Clone(r.rest)
+	return d
 }
 
 // flat is a document as lists of entities.
 type flat struct {
 	s       *Service
 	version string
-	configs schema.Object // _plugin_configs
-	untold  bool          // it does not say whether it was transformed
-	found   map[string][]declared
+	configs schema.Object           // _plugin_configs
+	untold  bool                    // it does not say whether it was transformed
+	found   map[string]*spool.Spool // records by kind
+	record  []byte
 	order   int
 	wrong   schema.Object   // what is wrong with the document itself
 	members map[string]bool // memberships that were taken
@@ -73,7 +140,7 @@ func (s *Service) flatten(d *document) (*flat, error) {
 
 func (s *Service) flattenParts(d *document) (*flat, error) {
 	top := d.top
-	f := &flat{s: s, found: map[string][]declared{}, wrong: schema.Object{}}
+	f := &flat{s: s, found: map[string]*spool.Spool{}, wrong: schema.Object{}}
 	switch version := top["_format_version"].(type) {
 	case nil:
 		f.wrong["_format_version"] = "required field missing"
@@ -106,13 +173,16 @@ func (s *Service) flattenParts(d *document) (*flat, error) {
 		}
 	}
 	for _, def := range s.kinds {
-		for i, parse := range d.lists[def.Kind()] {
-			e, err := parse()
-			if err != nil {
-				return nil, parseError{fmt.Errorf("%s.%d: %w", def.Kind(), i+1, err)}
+		l := d.lists[def.Kind()]
+		if l == nil {
+			continue
+		}
+		delete(d.lists, def.Kind())
+		if err := l.take(func(i int, v any) { f.take(def, v, &spot{nil, def.Kind(), i}, nil) }); err != nil {
+			if wrong, ok := errors.AsType[parseError](err); ok {
+				return nil, parseError{fmt.Errorf("%s.%w", def.Kind(), wrong.error)}
 			}
-			d.lists[def.Kind()][i] = nil // its text is not needed any more
-			f.take(def, e, &spot{nil, def.Kind(), i}, nil)
+			return nil, err
 		}
 	}
 	return f, nil
@@ -201,7 +271,13 @@ func (f *flat) add(def *entity.Def, own schema.Object, added string, at *spot) {
 		return
 	}
 	f.order++
-	f.found[def.Kind()] = append(f.found[def.Kind()], declared{bytes.Clone(body), added, at, f.order})
+	records := f.found[def.Kind()]
+	if records == nil {
+		records = f.s.codec.New()
+		f.found[def.Kind()] = records
+	}
+	f.record = appendRecord(f.record[:0], f.order, added, at, body)
+	records.Append(f.record)
 }
 
 // child returns the kind that a key below an entity nests, nil when it is a field.
@@ -316,17 +392,45 @@ func merge(base, over schema.Object) schema.Object {
 func (f *flat) Kinds() []string { return slices.Collect(maps.Keys(f.found)) }
 
 // Len implements catalog.Declared.
-func (f *flat) Len(kind string) int { return len(f.found[kind]) }
+func (f *flat) Len(kind string) int {
+	if records := f.found[kind]; records != nil {
+		return records.Len()
+	}
+	return 0
+}
 
-// Entity implements catalog.Declared.
-func (f *flat) Entity(kind string, i int) (schema.Object, error) {
-	return schema.DecodeObject(f.found[kind][i].body) //nolint:wrapcheck // it was encoded here
+// Each implements catalog.Declared.
+func (f *flat) Each(kind string, fn func(i int, entity []byte) error) error {
+	records := f.found[kind]
+	if records == nil {
+		return nil
+	}
+	i := -1
+	return records.Each(func(b []byte) error { //nolint:wrapcheck // it is fn's
+		i++
+		return fn(i, bodyOf(b))
+	})
+}
+
+// pick returns some of the entities of a kind by their index.
+func (f *flat) pick(kind string, wanted map[int]bool) map[int]declared {
+	out := make(map[int]declared, len(wanted))
+	i := -1
+	if records := f.found[kind]; records != nil {
+		_ = records.Each(func(b []byte) error { // it can't be torn
+			if i++; wanted[i] {
+				out[i] = declaredOf(b)
+			}
+			return nil
+		})
+	}
+	return out
 }
 
 // Done implements catalog.Declared.
 func (f *flat) Done() {
-	for kind, list := range f.found {
-		f.count += len(list)
+	for kind, records := range f.found {
+		f.count += records.Len()
 		f.kinds = append(f.kinds, kind)
 	}
 	f.found = nil

@@ -49,15 +49,12 @@ func (l *loaded) WriteJSON(to io.Writer) error {
 		}
 		separator = ","
 		first := byte('{')
-		if err := each(l.ctx, l.in, def, func(o schema.Object) error {
-			id, _ := o["id"].(string)
+		if err := eachJSON(l.ctx, l.in, def, func(id string, entity []byte) error {
 			var err error
 			if buffer, err = schema.AppendJSON(append(buffer[:0], first), id); err != nil {
 				return err
 			}
-			if buffer, err = schema.AppendJSON(append(buffer, ':'), o); err != nil {
-				return err
-			}
+			buffer = append(append(buffer, ':'), entity...)
 			first = ','
 			_, err = w.Write(buffer)
 			return err
@@ -82,6 +79,36 @@ func each(ctx context.Context, in catalog.API, def *entity.Def, fn func(schema.O
 		}
 		for _, o := range page.Entities {
 			if err := fn(o); err != nil {
+				return err
+			}
+		}
+		if offset = page.Next; offset == "" {
+			return nil
+		}
+	}
+}
+
+// eachJSON calls fn with the entities of a kind as answers show them.
+func eachJSON(ctx context.Context, in catalog.API, def *entity.Def, fn func(id string, entity []byte) error) error {
+	for offset := ""; ; {
+		page, err := in.List(ctx, def, catalog.ListOptions{Size: catalog.MaxPageSize, Offset: offset, JSON: true})
+		if err != nil {
+			return fmt.Errorf("read %s: %w", def.Kind(), err)
+		}
+		from := 0
+		for _, end := range page.Ends {
+			if err := fn(end.ID, page.JSON[from:end.At]); err != nil {
+				return err
+			}
+			from = end.At + 1
+		}
+		for _, o := range page.Entities {
+			id, _ := o["id"].(string)
+			text, err := schema.EncodeJSON(o)
+			if err != nil {
+				return fmt.Errorf("write %s %s: %w", def.Kind(), id, err)
+			}
+			if err := fn(id, text); err != nil {
 				return err
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/sluice-gateway/sluice/controlplane/internal/spool"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
@@ -18,34 +19,70 @@ var smallDocument int64 = 4 << 20
 
 var errNoObject = errors.New("expected an object")
 
-// item is an entity of a list at the top of a document, which is parsed when it is needed.
-type item func() (any, error)
+// list are the entities of a list at the top of a document: as values, or as texts that are
+// parsed when they are needed.
+type list struct {
+	values []any
+	texts  *spool.Spool
+	parse  func(text []byte) (any, error)
+}
+
+// take calls fn for the entities, which are not there any more then.
+func (l *list) take(fn func(i int, v any)) error {
+	for i, v := range l.values {
+		fn(i, v)
+	}
+	l.values = nil
+	if l.texts == nil {
+		return nil
+	}
+	i := 0
+	return l.texts.Drain(func(text []byte) error { //nolint:wrapcheck // it is this function's
+		v, err := l.parse(text)
+		if err != nil {
+			return parseError{fmt.Errorf("%d: %w", i+1, err)}
+		}
+		fn(i, v)
+		i++
+		return nil
+	})
+}
 
 // document is a document, taken apart.
 type document struct {
 	// top has what is not a list of entities.
 	top schema.Object
 	// lists are the entities by kind.
-	lists map[string][]item
+	lists map[string]*list
 	// atOnce parses the document as one piece, for one whose parts can't be parsed on
 	// their own; nil where that would not help.
 	atOnce func() (*document, error)
 }
 
-// read reads a document. kinds are the names at the top that are lists of entities.
-func read(r io.Reader, kinds func(name string) bool) (*document, error) {
-	d, err := readParts(r, kinds)
+func newDocument() *document { return &document{top: schema.Object{}, lists: map[string]*list{}} }
+
+// splitter reads documents.
+type splitter struct {
+	// kinds are the names at the top that are lists of entities.
+	kinds func(name string) bool
+	codec *spool.Codec
+	// large is called when a document turns out to be large.
+	large func()
+}
+
+func (sp *splitter) read(r io.Reader) (*document, error) {
+	d, err := sp.readParts(r)
 	if err != nil {
 		return nil, err
 	}
 	// Clients that send JSON put the document's text below "config".
 	if text, ok := d.top["config"].(string); ok && d.top["_format_version"] == nil {
-		return readParts(strings.NewReader(text), kinds)
+		return sp.readParts(strings.NewReader(text))
 	}
 	return d, nil
 }
 
-func readParts(r io.Reader, kinds func(name string) bool) (*document, error) {
+func (sp *splitter) readParts(r io.Reader) (*document, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	var start bytes.Buffer
 	n, err := io.CopyN(&start, in, smallDocument)
@@ -57,15 +94,13 @@ func readParts(r io.Reader, kinds func(name string) bool) (*document, error) {
 		if err != nil {
 			return nil, parseError{err}
 		}
-		return whole(top, kinds), nil
+		return sp.whole(top), nil
 	}
+	sp.large()
 	if text := bytes.TrimSpace(start.Bytes()); len(text) > 0 && text[0] == '{' {
-		return readJSON(io.MultiReader(&start, in), kinds)
+		return sp.readJSON(io.MultiReader(&start, in))
 	}
-	if _, err := start.ReadFrom(in); err != nil {
-		return nil, err
-	}
-	return readYAML(start.Bytes(), kinds)
+	return sp.readYAML(io.MultiReader(&start, in))
 }
 
 // parseError is the client's mistake, other errors are of the reader.
@@ -74,26 +109,21 @@ type parseError struct{ error }
 func (e parseError) Unwrap() error { return e.error }
 
 // whole takes a parsed document apart.
-func whole(top schema.Object, kinds func(name string) bool) *document {
-	d := &document{top: schema.Object{}, lists: map[string][]item{}}
+func (sp *splitter) whole(top schema.Object) *document {
+	d := newDocument()
 	for name, v := range top {
-		list, ok := v.([]any)
-		if !ok || !kinds(name) {
+		if values, ok := v.([]any); ok && sp.kinds(name) {
+			d.lists[name] = &list{values: values}
+		} else {
 			d.top[name] = v
-			continue
 		}
-		items := make([]item, len(list))
-		for i, e := range list {
-			items[i] = func() (any, error) { return e, nil }
-		}
-		d.lists[name] = items
 	}
 	return d
 }
 
 // readJSON reads an object one entity at a time and keeps their texts.
-func readJSON(r io.Reader, kinds func(name string) bool) (*document, error) {
-	d := &document{top: schema.Object{}, lists: map[string][]item{}}
+func (sp *splitter) readJSON(r io.Reader) (*document, error) {
+	d := newDocument()
 	dec := json.NewDecoder(r)
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
 		return nil, parsing(err, errNoObject)
@@ -104,7 +134,7 @@ func readJSON(r io.Reader, kinds func(name string) bool) (*document, error) {
 			return nil, parsing(err, nil)
 		}
 		name, _ := t.(string)
-		if !kinds(name) {
+		if !sp.kinds(name) {
 			v, err := decodeNext(dec)
 			if err != nil {
 				return nil, err
@@ -112,7 +142,7 @@ func readJSON(r io.Reader, kinds func(name string) bool) (*document, error) {
 			d.top[name] = v
 			continue
 		}
-		if err := d.jsonList(dec, name); err != nil {
+		if err := sp.jsonList(d, dec, name); err != nil {
 			return nil, err
 		}
 	}
@@ -126,7 +156,7 @@ func readJSON(r io.Reader, kinds func(name string) bool) (*document, error) {
 }
 
 // jsonList reads what a kind is: a list, or a value that is no list and is refused later.
-func (d *document) jsonList(dec *json.Decoder, name string) error {
+func (sp *splitter) jsonList(d *document, dec *json.Decoder, name string) error {
 	t, err := dec.Token()
 	if err != nil {
 		return parsing(err, nil)
@@ -145,16 +175,15 @@ func (d *document) jsonList(dec *json.Decoder, name string) error {
 		d.top[name] = t
 		return nil
 	}
-	items := []item{}
+	texts := sp.codec.New()
+	var text json.RawMessage
 	for dec.More() {
-		var text json.RawMessage
 		if err := dec.Decode(&text); err != nil {
 			return parsing(err, nil)
 		}
-		text = bytes.Clone(text)
-		items = append(items, func() (any, error) { return schema.DecodeJSON(text) })
+		texts.Append(text)
 	}
-	d.lists[name] = items
+	d.lists[name] = &list{texts: texts, parse: schema.DecodeJSON}
 	_, err = dec.Token()
 	return parsing(err, nil)
 }

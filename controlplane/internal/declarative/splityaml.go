@@ -1,16 +1,19 @@
 package declarative
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 
-	"github.com/sluice-gateway/sluice/shared/schema"
+	"github.com/sluice-gateway/sluice/controlplane/internal/spool"
 )
 
-// A large YAML document is taken apart by its lines: sections begin at the left margin,
-// entities of a list with a dash at the indent of its first. Anything that lines do not
-// tell (anchors, tags, several documents, quoted names, lists in brackets) makes the
+// A large YAML document is taken apart by its lines as they come: sections begin at the left
+// margin, entities of a list with a dash at the indent of its first. Anything that lines do
+// not tell (anchors, tags, several documents, quoted names, lists in brackets) makes the
 // document be parsed as one piece, as does a part that can't be parsed on its own.
 
 var (
@@ -19,158 +22,189 @@ var (
 )
 
 // tangled finds anchors, aliases, tags and merge keys, and takes some harmless texts for
-// them.
-func tangled(text []byte) bool {
+// them. What is between quotes on one line is none of it.
+func tangled(line []byte) bool {
 	for at := 0; ; at++ {
-		n := bytes.IndexAny(text[at:], "&*!")
+		n := bytes.IndexAny(line[at:], "&*!")
 		if n < 0 {
-			return bytes.Contains(text, []byte("<<:"))
+			return bytes.Contains(line, []byte("<<:"))
 		}
-		if at += n; at+1 < len(text) && text[at+1] > ' ' && (at == 0 || bytes.IndexByte([]byte(" \n,[{-"), text[at-1]) >= 0) {
+		if at += n; at+1 < len(line) && line[at+1] > ' ' && (at == 0 || bytes.IndexByte([]byte(" \n,[{-"), line[at-1]) >= 0) {
 			return true
 		}
 	}
 }
 
-func readYAML(text []byte, kinds func(name string) bool) (*document, error) {
+// quotedLine is a line that ends in a quoted value, and has nothing else that could be tangled.
+var quotedLine = regexp.MustCompile(`^ *(?:- )*(?:[A-Za-z_][A-Za-z0-9_./-]*: )?(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')\n?$`)
+
+// yamlLines takes a document apart, a line at a time.
+type yamlLines struct {
+	sp *splitter
+	d  *document
+	// failed tells that lines do not tell enough.
+	failed bool
+	seen   map[string]bool
+	// name of the section that lines belong to; "" before the first.
+	name string
+	// list tells that the section may be a list, indent of its dashes, -1 before the first.
+	list   bool
+	indent int
+	// text is the section, or the entity of a list that is to be taken apart.
+	text  []byte
+	texts *spool.Spool // entities of a list that is taken apart, nil for other sections
+}
+
+func (sp *splitter) readYAML(r io.Reader) (*document, error) {
+	raw := sp.codec.New()
+	y := &yamlLines{sp: sp, d: newDocument(), seen: map[string]bool{}}
+	in := bufio.NewReaderSize(r, 64<<10)
+	for long := []byte(nil); ; {
+		line, err := in.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			long = append(long, line...)
+			continue
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return nil, err
+		}
+		if len(long) > 0 {
+			line = append(long, line...)
+			long = nil
+		}
+		if len(line) > 0 {
+			raw.Append(line)
+			if !y.failed {
+				y.failed = !y.line(line)
+			}
+			if y.failed {
+				y.d = nil // its memory is needed for the other way
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
 	atOnce := func() (*document, error) {
+		text := make([]byte, 0, raw.Bytes())
+		if err := raw.Drain(func(line []byte) error {
+			text = append(text, line...)
+			return nil
+		}); err != nil {
+			return nil, err //nolint:wrapcheck // it can't be
+		}
 		top, err := parse(text)
 		if err != nil {
 			return nil, parseError{err}
 		}
-		return whole(top, kinds), nil
+		return sp.whole(top), nil
 	}
-	d := splitYAML(text, kinds)
-	if d == nil {
+	if y.failed || !y.end() {
 		return atOnce()
 	}
-	d.atOnce = atOnce
-	return d, nil
+	y.d.atOnce = atOnce
+	return y.d, nil
 }
 
-// part is a piece of a document at the left margin.
-type part struct {
-	name string
-	from int // of its first line
-	list bool
+// line takes a line with its end. It returns false when lines do not tell enough.
+func (y *yamlLines) line(line []byte) bool {
+	if bytes.IndexByte(line, '\t') >= 0 || bytes.IndexByte(line, '\r') >= 0 || tangled(line) && !quotedLine.Match(line) {
+		return false
+	}
+	text := bytes.TrimRight(line, "\n")
+	switch {
+	case len(text) == 0 || text[0] == ' ' || text[0] == '#':
+	case text[0] == '-' && len(text) > 1 && text[1] == ' ' && y.list:
+	case text[0] == '-' && len(text) == 1 && y.list:
+	case y.name == "" && string(text) == "---":
+		return true
+	case sectionLine.Match(text):
+		return y.end() && y.begin(string(sectionLine.FindSubmatch(text)[1]), line, true)
+	case valueLine.Match(text):
+		return y.end() && y.begin(string(valueLine.FindSubmatch(text)[1]), line, false)
+	default:
+		return false
+	}
+	if y.name == "" {
+		return true // a comment
+	}
+	if y.texts == nil {
+		y.text = append(y.text, line...)
+		return true
+	}
+	return y.listLine(line)
 }
 
-// splitYAML returns nil when lines do not tell enough.
-func splitYAML(text []byte, kinds func(name string) bool) *document {
-	if tangled(text) || bytes.IndexByte(text, '\t') >= 0 || bytes.Contains(text, []byte("\r")) {
-		return nil
+// listLine takes a line of a list of entities.
+func (y *yamlLines) listLine(line []byte) bool {
+	trimmed := bytes.TrimLeft(line, " ")
+	depth := len(line) - len(trimmed)
+	switch {
+	case len(bytes.TrimSpace(trimmed)) == 0 || trimmed[0] == '#':
+	case y.indent < 0:
+		if !dash(trimmed) {
+			return false // it is no list
+		}
+		y.indent = depth
+		y.text = y.text[:0] // comments in front of the first
+	case depth < y.indent, depth == y.indent && !dash(trimmed):
+		return false
+	case depth == y.indent:
+		y.texts.Append(y.text)
+		y.text = y.text[:0]
 	}
-	parts := sections(text)
-	if parts == nil {
-		return nil
-	}
-	d := &document{top: schema.Object{}, lists: map[string][]item{}}
-	seen := map[string]bool{}
-	for i, p := range parts {
-		to := len(text)
-		if i+1 < len(parts) {
-			to = parts[i+1].from
-		}
-		if seen[p.name] {
-			return nil
-		}
-		seen[p.name] = true
-		if p.list && kinds(p.name) {
-			items, ok := listItems(text[p.from:to])
-			if !ok {
-				return nil
-			}
-			d.lists[p.name] = items
-			continue
-		}
-		top, err := parse(text[p.from:to])
-		if err != nil || len(top) != 1 {
-			return nil
-		}
-		d.top[p.name] = top[p.name]
-	}
-	return d
+	y.text = append(y.text, line...)
+	return true
 }
 
-// sections finds what begins at the left margin.
-func sections(text []byte) []part {
-	var parts []part
-	for at := 0; at < len(text); {
-		end := lineEnd(text, at)
-		line := bytes.TrimRight(text[at:end], "\n")
-		switch {
-		case len(line) == 0 || line[0] == ' ' || line[0] == '#':
-		case line[0] == '-' && len(line) > 1 && line[1] == ' ' && len(parts) > 0 && parts[len(parts)-1].list:
-		case len(parts) == 0 && string(line) == "---":
-		case sectionLine.Match(line):
-			parts = append(parts, part{string(sectionLine.FindSubmatch(line)[1]), at, true})
-		case valueLine.Match(line):
-			parts = append(parts, part{string(valueLine.FindSubmatch(line)[1]), at, false})
-		default:
-			return nil
-		}
-		at = end
+// begin begins a section with its first line.
+func (y *yamlLines) begin(name string, line []byte, list bool) bool {
+	if y.seen[name] {
+		return false
 	}
-	return parts
+	y.seen[name] = true
+	y.name, y.list, y.indent, y.texts = name, list, -1, nil
+	if y.text = y.text[:0]; list && y.sp.kinds(name) {
+		y.texts = y.sp.codec.New()
+	} else {
+		y.text = append(y.text, line...)
+	}
+	return true
 }
 
-func lineEnd(text []byte, at int) int {
-	if n := bytes.IndexByte(text[at:], '\n'); n >= 0 {
-		return at + n + 1
-	}
-	return len(text)
-}
-
-// listItems takes a section apart; its first line is its name.
-func listItems(section []byte) ([]item, bool) {
-	var starts []int
-	indent := -1
-	for at := lineEnd(section, 0); at < len(section); {
-		end := lineEnd(section, at)
-		line := section[at:end]
-		trimmed := bytes.TrimLeft(line, " ")
-		depth := len(line) - len(trimmed)
-		switch {
-		case len(bytes.TrimSpace(trimmed)) == 0 || trimmed[0] == '#':
-		case indent < 0:
-			if !dash(trimmed) {
-				return nil, false // it is no list
-			}
-			indent = depth
-			starts = append(starts, at)
-		case depth < indent, depth == indent && !dash(trimmed):
-			return nil, false
-		case depth == indent:
-			starts = append(starts, at)
+// end ends the section, if there is one.
+func (y *yamlLines) end() bool {
+	switch {
+	case y.name == "":
+		return len(y.seen) == 0
+	case y.texts != nil:
+		if y.indent >= 0 {
+			y.texts.Append(y.text)
 		}
-		at = end
+		y.d.lists[y.name] = &list{texts: y.texts, parse: parseOne}
+		return true
 	}
-	items := make([]item, len(starts))
-	for i, from := range starts {
-		to := len(section)
-		if i+1 < len(starts) {
-			to = starts[i+1]
-		}
-		items[i] = yamlItem(section[from:to])
+	top, err := parse(y.text)
+	if err != nil || len(top) != 1 {
+		return false
 	}
-	return items, true
+	y.d.top[y.name] = top[y.name]
+	return true
 }
 
 func dash(line []byte) bool {
 	return line[0] == '-' && (len(line) == 1 || line[1] == ' ' || line[1] == '\n')
 }
 
-// yamlItem parses a list of one.
-func yamlItem(text []byte) item {
-	return func() (any, error) {
-		v, err := parseYAML(text)
-		if err != nil {
-			return nil, err
-		}
-		list, ok := v.([]any)
-		if !ok || len(list) != 1 {
-			return nil, fmt.Errorf("expected one entity in %.40q", text)
-		}
-		return list[0], nil
+// parseOne parses a list of one.
+func parseOne(text []byte) (any, error) {
+	v, err := parseYAML(text)
+	if err != nil {
+		return nil, err
 	}
+	values, ok := v.([]any)
+	if !ok || len(values) != 1 {
+		return nil, fmt.Errorf("expected one entity in %.40q", text)
+	}
+	return values[0], nil
 }
