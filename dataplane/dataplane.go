@@ -21,6 +21,7 @@ import (
 	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
 	"github.com/sluice-gateway/sluice/dataplane/internal/controlclient"
 	"github.com/sluice-gateway/sluice/dataplane/internal/counters"
+	"github.com/sluice-gateway/sluice/dataplane/internal/crashloop"
 	"github.com/sluice-gateway/sluice/dataplane/internal/plan"
 	"github.com/sluice-gateway/sluice/dataplane/internal/pluginhost"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
@@ -68,6 +69,7 @@ type DataPlane struct {
 	proxy    *proxy.Proxy
 	server   *server.Server
 	client   *controlclient.Client
+	guard    *crashloop.Guard
 	access   *accesslog.Log
 	counters *counters.Set // nil when traffic is not reported
 	status   *status.Handler
@@ -194,6 +196,7 @@ func (d *DataPlane) Run(ctx context.Context) error {
 			d.log.Warn("closing", "error", err)
 		}
 	}()
+	d.watchCrashes()
 	// What the disk has serves before anything else is tried.
 	d.client.Restore(ctx)
 	group := lifecycle.Group{StopTimeout: d.o.StopTimeout, Logger: d.log}

@@ -8,11 +8,14 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 
 	"github.com/google/uuid"
 
+	"github.com/sluice-gateway/sluice/dataplane/internal/config"
 	"github.com/sluice-gateway/sluice/dataplane/internal/controlclient"
+	"github.com/sluice-gateway/sluice/dataplane/internal/crashloop"
 	"github.com/sluice-gateway/sluice/dataplane/internal/diskcache"
 	"github.com/sluice-gateway/sluice/dataplane/internal/pluginhost"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
@@ -38,6 +41,10 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 		return err
 	}
 	d.onClose(cache.Close)
+	if d.guard, err = crashloop.Open(crashloop.Options{Dir: prefix}); err != nil {
+		return err
+	}
+	d.onClose(d.guard.Close)
 	address := d.s.String("cluster_control_plane")
 	name := d.s.String("cluster_server_name")
 	if name == "" {
@@ -54,7 +61,7 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 	}
 	options := controlclient.Options{
 		Address: address, TLS: identity.Client(name), NodeID: d.id, BootID: uuid.NewString(), Hostname: d.hostname,
-		Version: version.Sluice(), Labels: d.s.Labels("cluster_dp_labels"), Plugins: known, Applier: d.plans, Cache: cache,
+		Version: version.Sluice(), Labels: d.s.Labels("cluster_dp_labels"), Plugins: known, Applier: d.plans, Cache: cache, Guard: d.guard, Fallback: d.fallback(key),
 		Command: func(ctx context.Context, target, name string, arguments json.RawMessage) (any, error) {
 			if target == "balancer" {
 				return d.balancerCommand(name, arguments)
@@ -75,6 +82,33 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 	}
 	d.client, err = controlclient.New(options)
 	return err
+}
+
+// fallback reads cluster_fallback_config, nil when it is not set.
+func (d *DataPlane) fallback(key []byte) func() (config.Update, error) {
+	path := d.s.Path("cluster_fallback_config")
+	if path == "" {
+		return nil
+	}
+	return func() (config.Update, error) {
+		u, err := diskcache.ReadFile(path, key)
+		if err != nil {
+			return u, fmt.Errorf("cluster_fallback_config: %w", err)
+		}
+		return u, nil
+	}
+}
+
+// watchCrashes has the Go runtime write to the prefix, too, why the process crashes.
+func (d *DataPlane) watchCrashes() {
+	f, err := d.guard.Output()
+	if err == nil {
+		err = debug.SetCrashOutput(f, debug.CrashOptions{})
+		_ = f.Close() // the runtime has its own
+	}
+	if err != nil {
+		d.log.Warn("a crash would leave no words in the prefix", "error", err)
+	}
 }
 
 func (d *DataPlane) identity() (*tlsutil.Identity, error) {

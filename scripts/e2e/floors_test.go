@@ -114,7 +114,7 @@ func TestArrowsPointDown(t *testing.T) {
 			{"dataplane/internal/controlclient", "dataplane/internal/proxy"},
 			{"dataplane/internal/plan"},
 			{"dataplane/internal/router", "dataplane/internal/balancer", "dataplane/internal/pluginhost"},
-			{"dataplane/internal/transport", "dataplane/internal/diskcache"},
+			{"dataplane/internal/transport", "dataplane/internal/diskcache", "dataplane/internal/crashloop"},
 			{"dataplane/internal/resolver"},
 			{"dataplane/internal/config", "dataplane/internal/h2", "dataplane/internal/message", "dataplane/internal/rawio", "dataplane/internal/cow", "dataplane/internal/accesslog", "dataplane/internal/counters"},
 		},

@@ -82,6 +82,7 @@ var keys = []Key{
 	{Name: "cluster_ca_cert", Kind: PEM, Planes: BothPlanes, Description: "Authority of the other side's certificate with cluster_mtls=pki."},
 	{Name: "cluster_server_name", Kind: String, Planes: DataPlane, Description: "Name expected in the control plane's certificate with cluster_mtls=pki; the host of cluster_control_plane when unset."},
 	{Name: "cache_encryption_key", Kind: AESKey, Planes: DataPlane, Secret: true, Own: true, Description: "Key of 32 bytes, or a file with it, that the configuration on disk is encrypted with; unset leaves it in clear."},
+	{Name: "cluster_fallback_config", Kind: Path, Planes: DataPlane, Own: true, Description: "Configuration that a node without any starts with: a .base file from the cache folder of another node, encrypted with the same key if any."},
 	{Name: "cluster_dp_labels", Kind: Labels, Planes: DataPlane, Description: "Labels that the control plane shows for this node, as key:value."},
 	{Name: "traffic_report", Kind: Bool, Default: "on", Planes: DataPlane, Own: true, Description: "Count requests by route and tell the control plane every few seconds."},
 	{Name: "traffic_memory", Kind: Size, Default: "64m", Planes: ControlPlane, Own: true, Description: "Memory for what data planes have counted in the last hour; less detail is kept when it does not suffice."},

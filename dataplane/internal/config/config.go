@@ -134,3 +134,12 @@ var ErrRefused = errors.New("configuration refused")
 type Applier interface {
 	Apply(ctx context.Context, u Update) ([]EntityError, error)
 }
+
+// Inspector is an Applier that can tell whether what it serves is still what it was given.
+// It is safe for concurrent use with itself, not with Apply.
+type Inspector interface {
+	// Inspect compares what is served of an entity with c, which is a Put of it. mark is
+	// what Inspect returned for the same bytes before, 0 the first time, which takes
+	// longer; it returns 0 for what it can not tell anything about.
+	Inspect(c Change, mark uint64) (now uint64, err error)
+}

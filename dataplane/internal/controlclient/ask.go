@@ -106,9 +106,9 @@ func outcome(a *configv1.Answer) error {
 	return fmt.Errorf("%w: %s", err, a.GetError())
 }
 
-func (c *Client) setAsking(a *asking) {
+func (c *Client) setLive(s *session, a *asking) {
 	c.mu.Lock()
-	c.live = a
+	c.at, c.live = s, a
 	c.mu.Unlock()
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/config"
+	"github.com/sluice-gateway/sluice/dataplane/internal/crashloop"
 	"github.com/sluice-gateway/sluice/dataplane/internal/diskcache"
 )
 
@@ -45,6 +46,11 @@ type Options struct {
 	Applier config.Applier
 	// Cache keeps what is served; nil keeps nothing.
 	Cache *diskcache.Cache
+	// Guard refuses what ends the process again and again; nil refuses nothing.
+	Guard *crashloop.Guard
+	// Fallback reads a configuration to start with when there is none in the cache; nil has
+	// none.
+	Fallback func() (config.Update, error)
 	// Command answers a question of the control plane.
 	Command func(ctx context.Context, target, name string, arguments json.RawMessage) (any, error)
 	// Report makes the JSON facts of a beat; nil sends none.
@@ -69,19 +75,32 @@ type Facts struct {
 	CacheError   string
 	Refused      config.Position
 	Reasons      []config.EntityError
-	Entities     int
+	// LeftOut is what is served without: what this node does not know, for example.
+	LeftOut  []config.EntityError
+	Entities int
+	// Integrity is what the node has found out about what it has in memory.
+	Integrity Integrity
 }
 
 // Client follows one control plane. Facts may be called at any time.
 type Client struct {
 	o     Options
 	log   hclog.Logger
-	state *state // owned by Restore, then by Run
 	saver *saver
+
+	// applying is held while something is applied or looked through. It guards state.
+	applying sync.Mutex
+	state    *state
+
+	decoder *decoder // of Run
+	// leftovers are the chunks of a snapshot that did not become complete, by checksum.
+	// Run owns them.
+	leftovers leftovers
 
 	mu    sync.Mutex
 	facts Facts
-	live  *asking // what may ask the control plane now, nil for nothing
+	live  *asking  // what may ask the control plane now, nil for nothing
+	at    *session // the one that lives, nil for none
 }
 
 // New checks the options.
@@ -106,7 +125,11 @@ func New(o Options) (*Client, error) {
 		o.MaxBackoff = 15 * time.Second
 	}
 	c := &Client{o: o, log: o.Logger, state: newState()}
-	c.saver = newSaver(o.Cache, o.Logger)
+	var err error
+	if c.decoder, err = newDecoder(); err != nil {
+		return nil, err
+	}
+	c.saver = newSaver(o.Cache, o.Logger, c.everything)
 	return c, nil
 }
 
@@ -123,49 +146,6 @@ func (c *Client) update(fn func(f *Facts)) {
 	c.mu.Unlock()
 }
 
-// Restore serves what the disk cache holds. A cache that is damaged or empty is no
-// error: the node waits for the control plane. It must be called before Run, or not at
-// all.
-func (c *Client) Restore(ctx context.Context) {
-	if c.o.Cache == nil {
-		return
-	}
-	loaded := c.o.Cache.Load()
-	for _, fault := range loaded.Faults {
-		c.log.Warn("disk cache is damaged", "fault", fault)
-		c.update(func(f *Facts) { f.CacheError = fault })
-	}
-	u := loaded.Update
-	if u.To.IsZero() {
-		return
-	}
-	u.Source = config.SourceCache
-	next, err := c.state.next(&u)
-	if err != nil {
-		c.log.Error("configuration of the disk cache is not used", "error", err)
-		c.update(func(f *Facts) { f.CacheError = err.Error() })
-		return
-	}
-	reasons, err := c.o.Applier.Apply(ctx, u)
-	if err != nil {
-		c.log.Error("configuration of the disk cache is not used", "revision", u.To.Revision, "error", err, "reason", first(reasons))
-		c.update(func(f *Facts) { f.CacheError, f.Refused, f.Reasons = err.Error(), u.To, reasons })
-		return
-	}
-	c.state = next
-	c.saver.start(u)
-	c.served(u)
-	c.log.Info("serving configuration of the disk cache", "revision", u.To.Revision, "entities", next.tree.Count())
-}
-
-// served notes what the node serves from now on.
-func (c *Client) served(u config.Update) {
-	c.update(func(f *Facts) {
-		f.Position, f.Source, f.AppliedAt, f.Entities = u.To, u.Source, time.Now(), c.state.tree.Count()
-		f.Refused, f.Reasons, f.Held = config.Position{}, nil, ""
-	})
-}
-
 func first(reasons []config.EntityError) string {
 	if len(reasons) == 0 {
 		return ""
@@ -179,7 +159,10 @@ func (c *Client) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	saving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	work.Go(func() { c.saver.run(saving, c) })
+	checking, stopChecks := context.WithCancel(ctx)
+	work.Go(func() { c.check(checking) })
 	defer func() {
+		stopChecks()
 		stop()
 		work.Wait()
 	}()

@@ -40,6 +40,7 @@ type control struct {
 	address  string
 	server   *grpc.Server
 	streams  chan *stream
+	features []string // of its welcomes
 }
 
 type stream struct {
@@ -106,7 +107,7 @@ func (c *control) next(beat time.Duration) *stream {
 	select {
 	case s := <-c.streams:
 		s.say(&configv1.SyncResponse{Message: &configv1.SyncResponse_Welcome{Welcome: &configv1.Welcome{
-			Protocol: 1, Plan: configv1.Welcome_PLAN_DELTA, Head: at(9, nil), BeatIntervalMs: uint32(beat.Milliseconds()),
+			Protocol: 1, Plan: configv1.Welcome_PLAN_DELTA, Head: at(9, nil), BeatIntervalMs: uint32(beat.Milliseconds()), Features: c.features,
 		}}})
 		return s
 	case <-timer.C:
@@ -166,10 +167,14 @@ func puts(e entities) []*configv1.Change {
 
 func (s *stream) snapshot(revision uint64, e entities, meant bool) {
 	s.t.Helper()
-	changes := puts(e)
-	for i, part := range [][]*configv1.Change{changes[:len(changes)/2], changes[len(changes)/2:]} {
+	changes, to := puts(e), at(revision, e)
+	parts := [][]*configv1.Change{nil}
+	if len(changes) > 0 {
+		parts = slices.Collect(slices.Chunk(changes, max(1, min(len(changes)/2, 1000))))
+	}
+	for i, part := range parts {
 		s.say(&configv1.SyncResponse{Message: &configv1.SyncResponse_SnapshotChunk{SnapshotChunk: &configv1.SnapshotChunk{
-			To: at(revision, e), Index: uint32(i), Count: 2, Changes: part, RemovalIntended: meant,
+			To: to, Index: uint32(i), Count: uint32(len(parts)), Changes: part, RemovalIntended: meant,
 		}}})
 	}
 }
@@ -221,6 +226,11 @@ type client struct {
 }
 
 func (c *control) start(a *applier, change func(o *controlclient.Options)) *client {
+	c.t.Helper()
+	return c.startWith(a, change)
+}
+
+func (c *control) startWith(a config.Applier, change func(o *controlclient.Options)) *client {
 	c.t.Helper()
 	o := controlclient.Options{
 		Address: c.address, TLS: c.identity.Client(""), NodeID: uuid.NewString(), BootID: uuid.NewString(), Hostname: "h", Version: "1",

@@ -2,8 +2,10 @@ package controlclient
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -14,37 +16,60 @@ import (
 // maxUnsaved bounds the updates that wait for the disk; beyond it they are joined.
 const maxUnsaved = 64
 
-// saver writes what is served to the disk cache, behind the traffic. It holds the bodies
-// that are on disk, to write a new base when the log has grown.
+// saver writes what is served to the disk cache, behind the traffic. When the log has
+// grown, or nothing that is on disk leads to what is served, it asks for everything.
 type saver struct {
 	cache *diskcache.Cache
 	log   hclog.Logger
+	// whole returns everything that is served now.
+	whole func() (unsaved, []config.Change)
 
 	mu     sync.Mutex
-	queue  []config.Update
+	queue  []unsaved
 	saved  func(config.Position) // of the session, nil without one
+	last   config.Position       // that is on disk
 	signal chan struct{}
 
-	bodies map[key]config.Change // owned by run
+	// owned by run
+	done   uint64 // the sequence that is on disk
 	broken bool
 }
 
-func newSaver(cache *diskcache.Cache, log hclog.Logger) *saver {
-	return &saver{cache: cache, log: log, signal: make(chan struct{}, 1), bodies: map[key]config.Change{}}
+// unsaved is an update that is to be saved, and its place among all.
+type unsaved struct {
+	config.Update
+
+	sequence uint64
 }
 
-// start takes over what was read from the disk.
-func (s *saver) start(u config.Update) { s.follow(u) }
+// retrySave is how often what could not be written is tried again.
+const retrySave = 15 * time.Second
 
-// onSaved sets who is told about positions on disk; nil for nobody.
+func newSaver(cache *diskcache.Cache, log hclog.Logger, whole func() (unsaved, []config.Change)) *saver {
+	return &saver{cache: cache, log: log, whole: whole, signal: make(chan struct{}, 1)}
+}
+
+// onSaved sets who is told about positions on disk, of the last one at once; nil for
+// nobody.
 func (s *saver) onSaved(fn func(config.Position)) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.saved = fn
+	last := s.last
+	s.mu.Unlock()
+	if fn != nil && !last.IsZero() {
+		fn(last)
+	}
+}
+
+// onDisk notes what is on disk.
+func (s *saver) onDisk(p config.Position) {
+	s.mu.Lock()
+	s.last = p
+	s.mu.Unlock()
 }
 
 // add hands an update over that is served. It does not block.
-func (s *saver) add(u config.Update) {
+func (s *saver) add(u unsaved) {
 	if s.cache == nil {
 		return
 	}
@@ -57,7 +82,7 @@ func (s *saver) add(u config.Update) {
 		// The disk is slow: later updates join the last one that waits.
 		last := &s.queue[n-1]
 		last.Changes = append(slices.Clip(last.Changes), u.Changes...)
-		last.To = u.To
+		last.To, last.sequence = u.To, u.sequence
 		if last.Whole {
 			last.Changes = join(last.Changes)
 		}
@@ -80,36 +105,16 @@ func join(changes []config.Change) []config.Change {
 			at[key{c.Kind, c.ID}] = c
 		}
 	}
-	return values(at)
-}
-
-func values(m map[key]config.Change) []config.Change {
-	out := make([]config.Change, 0, len(m))
-	for _, c := range m {
-		out = append(out, c)
-	}
-	return out
-}
-
-// follow keeps the bodies up to date.
-func (s *saver) follow(u config.Update) {
-	if u.Whole {
-		s.bodies = make(map[key]config.Change, len(u.Changes))
-	}
-	for _, c := range u.Changes {
-		if c.Op == config.Delete {
-			delete(s.bodies, key{c.Kind, c.ID})
-		} else {
-			s.bodies[key{c.Kind, c.ID}] = c
-		}
-	}
+	return slices.Collect(maps.Values(at))
 }
 
 // run saves until ctx ends and nothing waits any more.
 func (s *saver) run(ctx context.Context, c *Client) {
+	retry := time.NewTicker(retrySave)
+	defer retry.Stop()
 	for {
 		s.mu.Lock()
-		var u config.Update
+		var u unsaved
 		waiting := len(s.queue) > 0
 		if waiting {
 			u = s.queue[0]
@@ -123,15 +128,33 @@ func (s *saver) run(ctx context.Context, c *Client) {
 		}
 		select {
 		case <-s.signal:
+		case <-retry.C:
+			if s.broken {
+				// There may be room again.
+				u, changes := s.whole()
+				u.Whole, u.Changes = true, changes
+				s.save(u, saved, c)
+			}
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (s *saver) save(u config.Update, saved func(config.Position), c *Client) {
-	s.follow(u)
-	err := s.cache.Save(u, func() []config.Change { return values(s.bodies) })
+func (s *saver) save(u unsaved, saved func(config.Position), c *Client) {
+	if u.sequence <= s.done && !u.Whole {
+		// A base that was written meanwhile has it.
+		if saved != nil && u.sequence == s.done {
+			saved(u.To)
+		}
+		return
+	}
+	sequence := u.sequence
+	err := s.cache.Save(u.Update, func() (config.Position, []config.Change) {
+		now, changes := s.whole()
+		sequence = now.sequence
+		return now.To, changes
+	})
 	if err != nil {
 		if !s.broken {
 			s.log.Error("configuration is not on disk: a restart without the control plane would serve an older one", "error", err)
@@ -140,12 +163,14 @@ func (s *saver) save(u config.Update, saved func(config.Position), c *Client) {
 		c.update(func(f *Facts) { f.CacheError = err.Error() })
 		return
 	}
+	s.done = sequence
+	s.onDisk(s.cache.Position())
 	if s.broken {
 		s.log.Info("configuration is on disk again", "revision", u.To.Revision)
 	}
 	s.broken = false
 	c.update(func(f *Facts) { f.CacheError = "" })
-	if saved != nil {
+	if saved != nil && sequence == u.sequence {
 		saved(u.To)
 	}
 }

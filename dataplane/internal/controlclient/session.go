@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -22,6 +24,11 @@ import (
 
 // protocol is the version of the protocol that is spoken.
 const protocol = 1
+
+// features are what the node can do, as in the proto of Hello.
+func features() []string { return []string{encodingZstd, "repair", "manifest", "parts", featureShort} }
+
+const featureShort = "short"
 
 const (
 	maxReceive = 16 << 20
@@ -44,8 +51,11 @@ type session struct {
 	stream grpc.BidiStreamingClient[configv1.SyncRequest, configv1.SyncResponse]
 	heard  atomic.Int64 // when something was received last, nanoseconds
 	work   sync.WaitGroup
-	slots  chan struct{} // running commands
-	whole  *assembly     // a snapshot that is being received
+	slots  chan struct{}   // running commands
+	whole  *assembly       // a snapshot that is being received
+	asked  map[uint64]key  // entities that a repair has asked for, by short hash
+	head   config.Position // of the welcome
+	short  bool            // the control plane takes short positions
 	asking *asking
 
 	// How often traffic is sent, in nanoseconds, 0 when nobody has said; whether some was,
@@ -83,10 +93,6 @@ func (c *Client) session(ctx context.Context) (heard bool, hint time.Duration, e
 	s := &session{c: c, stream: stream, slots: make(chan struct{}, maxCommands)}
 	defer s.work.Wait()
 	defer cancel(nil)
-	c.saver.onSaved(func(p config.Position) {
-		_ = s.send(&configv1.SyncRequest{Message: &configv1.SyncRequest_Ack{Ack: &configv1.Ack{State: configv1.Ack_STATE_PERSISTED, Position: toProto(p)}}})
-	})
-	defer c.saver.onSaved(nil)
 	if err := s.hello(); err != nil {
 		return false, 0, s.cause(ctx, err)
 	}
@@ -94,16 +100,21 @@ func (c *Client) session(ctx context.Context) (heard bool, hint time.Duration, e
 	if err != nil {
 		return false, 0, s.cause(ctx, err)
 	}
+	defer c.saver.onSaved(nil)
+	c.saver.onSaved(func(p config.Position) {
+		_ = s.acknowledge(configv1.Ack_STATE_PERSISTED, p, config.Position{}, nil, 0) // what fails here ends the stream
+	})
 	s.work.Go(func() { s.beat(ctx, interval, cancel) })
 	if c.o.Traffic != nil {
 		s.work.Go(func() { s.traffic(ctx) })
 	}
 	c.update(func(f *Facts) { f.Connected, f.ControlError = true, "" })
 	s.asking = newAsking(s.send)
-	c.setAsking(s.asking)
+	c.setLive(s, s.asking)
 	defer func() {
-		c.setAsking(nil)
+		c.setLive(nil, nil)
 		s.asking.end()
+		s.keep()
 	}()
 	for {
 		m, err := stream.Recv()
@@ -138,10 +149,13 @@ func (s *session) send(m *configv1.SyncRequest) error {
 func (s *session) hello() error {
 	o := &s.c.o
 	f := s.c.Facts()
+	s.c.applying.Lock()
+	at := s.c.state.position
+	s.c.applying.Unlock()
 	h := &configv1.Hello{
 		NodeId: o.NodeID, BootId: o.BootID, Hostname: o.Hostname, Version: o.Version,
 		ProtocolMin: protocol, ProtocolMax: protocol, Labels: o.Labels,
-		Position: toProto(s.c.state.position), Features: []string{"zstd"}, Source: f.Source.String(),
+		Position: toProto(at), Features: features(), Source: f.Source.String(), Refused: toProto(f.Refused), Refusals: refusals(f.Reasons),
 	}
 	for _, p := range o.Plugins {
 		h.Plugins = append(h.Plugins, &configv1.Plugin{Name: p.Name, Version: p.Version, SchemaHash: p.SchemaHash})
@@ -172,10 +186,15 @@ func (s *session) welcome(cancel context.CancelCauseFunc) (time.Duration, error)
 	if err != nil {
 		return 0, status.Errorf(codes.InvalidArgument, "head of the control plane: %v", err)
 	}
+	s.head, s.short = head, slices.Contains(w.GetFeatures(), featureShort)
 	held := ""
 	if w.GetPlan() == configv1.Welcome_PLAN_HELD {
 		held = w.GetReason()
-		s.c.log.Error("the control plane holds this node, which goes on with what it serves", "reason", held)
+		level := hclog.Error
+		if w.GetPlace() > 0 {
+			level = hclog.Info // it ends by itself
+		}
+		s.c.log.Log(level, "the control plane holds this node, which goes on with what it serves", "reason", held)
 	}
 	s.c.update(func(f *Facts) { f.Head, f.Held = head, held })
 	s.c.log.Info("connected to the control plane", "address", s.c.o.Address, "version", w.GetVersion(), "plan", w.GetPlan().String(), "head", head.Revision)
@@ -213,6 +232,10 @@ func (s *session) hear(ctx context.Context, m *configv1.SyncResponse) error {
 		return s.frame(ctx, m.Frame)
 	case *configv1.SyncResponse_SnapshotChunk:
 		return s.chunk(ctx, m.SnapshotChunk)
+	case *configv1.SyncResponse_InventoryQuery:
+		return s.query(m.InventoryQuery)
+	case *configv1.SyncResponse_Manifest:
+		return s.manifest(m.Manifest)
 	case *configv1.SyncResponse_Beat:
 		if head, err := fromProto(m.Beat.GetPosition()); err == nil {
 			s.c.update(func(f *Facts) { f.Head = head })

@@ -21,8 +21,15 @@ func appendPosition(b []byte, p config.Position) []byte {
 	return append(b, p.Root[:]...)
 }
 
+// mustFlag is set in the operation of a change that must be understood.
+const mustFlag = 0x80
+
 func appendChange(b []byte, c config.Change) []byte {
-	b = append(b, byte(c.Op))
+	op := byte(c.Op)
+	if c.MustUnderstand {
+		op |= mustFlag
+	}
+	b = append(b, op)
 	b = appendText(b, c.Kind)
 	b = appendText(b, c.ID)
 	return appendText(b, c.Body)
@@ -79,7 +86,7 @@ func (d *decoder) change() config.Change {
 	op := d.take(1)
 	c := config.Change{Kind: string(d.take(d.uvarint())), ID: string(d.take(d.uvarint())), Body: d.take(d.uvarint())}
 	if d.err == nil {
-		c.Op = config.Op(op[0])
+		c.Op, c.MustUnderstand = config.Op(op[0]&^mustFlag), op[0]&mustFlag != 0
 		if c.Op != config.Put && c.Op != config.Delete {
 			d.err = errors.New("unknown operation")
 		}

@@ -63,6 +63,9 @@ type Cache struct {
 	logSize  int64
 	baseSize int64
 	position config.Position
+	// good is the length of the part of the log that position is of, 0 when the log is
+	// not that of the newest base. What follows it is cut with the first update.
+	good int64
 }
 
 // Loaded is what a cache held.
@@ -102,44 +105,71 @@ func (c *Cache) closeLog() error {
 	return err
 }
 
-// Load reads the newest usable configuration.
-func (c *Cache) Load() Loaded {
+// Load reads the newest usable configuration that exclude, which may be nil, does not name.
+// It changes nothing on disk: what is damaged or excluded stays until the next Save.
+func (c *Cache) Load(exclude func(config.Position) bool) Loaded {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if exclude == nil {
+		exclude = func(config.Position) bool { return false }
+	}
 	var out Loaded
 	serials := c.serials()
-	for _, serial := range slices.Backward(serials) {
+	for _, serial := range serials {
 		c.serial = max(c.serial, serial)
 	}
+	_ = c.closeLog() // nothing waits to be written
+	c.good, c.position = 0, config.Position{}
 	for _, serial := range slices.Backward(serials) {
 		state, err := readBase(c.path(serial, "base"), c.sealer)
 		if err != nil {
 			out.Faults = append(out.Faults, err.Error())
 			continue
 		}
-		good, fault := state.replay(c.path(serial, "log"), c.sealer)
+		if exclude(state.position) {
+			continue
+		}
+		good, fault := state.replay(c.path(serial, "log"), c.sealer, exclude)
 		if fault != "" {
 			out.Faults = append(out.Faults, fault)
 		}
 		out.Update = state.update()
 		c.position = state.position
 		if serial == c.serial {
-			c.resume(serial, good)
+			c.good = max(good, int64(len(logMagic)))
 		}
 		break
 	}
 	return out
 }
 
+// ReadFile reads a base that is not in a cache's folder, such as one that was copied from
+// another node.
+func ReadFile(path string, key []byte) (config.Update, error) {
+	s, err := newSealer(key)
+	if err != nil {
+		return config.Update{}, err
+	}
+	state, err := readBase(path, s)
+	if err != nil {
+		return config.Update{}, err
+	}
+	u := state.update()
+	u.Source = config.SourceFile
+	return u, nil
+}
+
 // resume goes on with the log of the newest base, after its good part.
-func (c *Cache) resume(serial int, good int64) {
-	path := c.path(serial, "log")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+func (c *Cache) resume() {
+	good := c.good
+	if c.good = 0; good == 0 {
+		return
+	}
+	f, err := os.OpenFile(c.path(c.serial, "log"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return
 	}
-	if good < int64(len(logMagic)) {
-		good = int64(len(logMagic))
+	if good == int64(len(logMagic)) {
 		_, err = f.WriteAt([]byte(c.sealer.logMagic()), 0)
 	}
 	if err == nil {
@@ -153,7 +183,7 @@ func (c *Cache) resume(serial int, good int64) {
 		return
 	}
 	c.log, c.logSize = f, good
-	if info, err := os.Stat(c.path(serial, "base")); err == nil {
+	if info, err := os.Stat(c.path(c.serial, "base")); err == nil {
 		c.baseSize = info.Size()
 	}
 }
@@ -167,15 +197,17 @@ func (c *Cache) Position() config.Position {
 
 // Save writes an update so that it survives a crash of the machine: a whole one as a new
 // base, another one at the end of the log. When the log has grown beyond half of the
-// base, whole is asked for everything and a new base is written.
-func (c *Cache) Save(u config.Update, whole func() []config.Change) error {
+// base, or what is on disk does not lead to u, whole is asked for everything that is
+// served, which may be more than u, and a new base is written.
+func (c *Cache) Save(u config.Update, whole func() (config.Position, []config.Change)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if u.Whole {
 		return c.base(u.To, u.Changes)
 	}
+	c.resume()
 	if c.log == nil || u.From != c.position || c.logSize > max(c.baseSize/2, 1<<20) {
-		return c.base(u.To, whole())
+		return c.base(whole())
 	}
 	b := c.sealer.frame(c.sealer.logMagic(), encodeUpdate(u))
 	if _, err := c.log.Write(b); err != nil {
@@ -192,6 +224,7 @@ func (c *Cache) Save(u config.Update, whole func() []config.Change) error {
 }
 
 func (c *Cache) base(p config.Position, changes []config.Change) error {
+	c.good = 0
 	serial := c.serial + 1
 	final := c.path(serial, "base")
 	size, err := writeBase(final, p, changes, c.sealer)
@@ -342,7 +375,7 @@ func writeBase(path string, p config.Position, changes []config.Change, s *seale
 // state is a configuration while it is read.
 type state struct {
 	position config.Position
-	entities map[[2]string][]byte
+	entities map[[2]string]config.Change
 	tree     *roothash.Tree
 }
 
@@ -372,7 +405,7 @@ func decodeBase(r io.Reader, sealed *sealer) (*state, error) {
 	if err != nil {
 		return nil, fmt.Errorf("header: %w", err)
 	}
-	s := &state{entities: map[[2]string][]byte{}, tree: roothash.New()}
+	s := &state{entities: map[[2]string]config.Change{}, tree: roothash.New()}
 	d := decoder{b: header}
 	s.position = d.position()
 	count := d.uvarint()
@@ -417,17 +450,17 @@ func noEOF(err error) error {
 func (s *state) apply(c config.Change) {
 	key := [2]string{c.Kind, c.ID}
 	if old, ok := s.entities[key]; ok {
-		s.tree.Delete(c.Kind, c.ID, old)
+		s.tree.Delete(c.Kind, c.ID, old.Body)
 		delete(s.entities, key)
 	}
 	if c.Op == config.Put {
-		s.entities[key] = c.Body
+		s.entities[key] = c
 		s.tree.Put(c.Kind, c.ID, c.Body)
 	}
 }
 
-// replay applies the log as far as it is good, and returns that length.
-func (s *state) replay(path string, sealed *sealer) (good int64, fault string) {
+// replay applies the log as far as it is good and not excluded, and returns that length.
+func (s *state) replay(path string, sealed *sealer, exclude func(config.Position) bool) (good int64, fault string) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, ""
@@ -460,6 +493,9 @@ func (s *state) replay(path string, sealed *sealer) (good int64, fault string) {
 		if d.err != nil || from != s.position {
 			return good, fmt.Sprintf("disk cache %s: cut after %d bytes: the update does not follow", name, good)
 		}
+		if exclude(to) {
+			return good, ""
+		}
 		undo := s.applyAll(changes)
 		if s.tree.Root() != to.Root {
 			undo()
@@ -474,7 +510,7 @@ func (s *state) applyAll(changes []config.Change) (undo func()) {
 	var back []config.Change
 	for _, c := range changes {
 		if old, ok := s.entities[[2]string{c.Kind, c.ID}]; ok {
-			back = append(back, config.Change{Op: config.Put, Kind: c.Kind, ID: c.ID, Body: old})
+			back = append(back, old)
 		} else {
 			back = append(back, config.Change{Op: config.Delete, Kind: c.Kind, ID: c.ID})
 		}
@@ -489,8 +525,8 @@ func (s *state) applyAll(changes []config.Change) (undo func()) {
 
 func (s *state) update() config.Update {
 	u := config.Update{Whole: true, To: s.position, Source: config.SourceCache, Changes: make([]config.Change, 0, len(s.entities))}
-	for key, body := range s.entities {
-		u.Changes = append(u.Changes, config.Change{Op: config.Put, Kind: key[0], ID: key[1], Body: body})
+	for _, c := range s.entities {
+		u.Changes = append(u.Changes, c)
 	}
 	return u
 }

@@ -61,7 +61,7 @@ func (w *writer) put(whole bool, ids ...string) config.Position {
 	}
 	w.position = config.Position{Lineage: "l", Generation: 1, Revision: w.position.Revision + 1, Root: w.tree.Root()}
 	u.To = w.position
-	if err := w.cache.Save(u, w.whole); err != nil {
+	if err := w.cache.Save(u, func() (config.Position, []config.Change) { return w.position, w.whole() }); err != nil {
 		w.t.Fatal(err)
 	}
 	return w.position
@@ -79,7 +79,7 @@ func loadKeyed(t *testing.T, dir string, key []byte) diskcache.Loaded {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
-	return c.Load()
+	return c.Load(nil)
 }
 
 func TestLoadGivesBackWhatWasSaved(t *testing.T) {
@@ -113,7 +113,7 @@ func TestLogGoesOnAfterARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.cache = c
-	c.Load()
+	c.Load(nil)
 	want := w.put(false, "c")
 	_ = c.Close()
 	if got := load(t, dir); got.Update.To != want {

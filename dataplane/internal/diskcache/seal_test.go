@@ -62,7 +62,7 @@ func TestEncryptedCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	c.Load()
+	c.Load(nil)
 	w.cache = c
 	want = w.put(false, "secret-four")
 	if got := loadKeyed(t, dir, keyA); got.Update.To != want || len(got.Update.Changes) != 4 || len(got.Faults) > 0 {

@@ -117,7 +117,36 @@ func (b *Builder) apply(ctx context.Context, u config.Update) ([]config.EntityEr
 	b.current.Store(p)
 	n.drop(p)
 	n.keepSecrets(p)
-	return nil, nil
+	return p.leftOut(), nil
+}
+
+// maxLeftOut bounds the entities that are named.
+const maxLeftOut = 100
+
+// leftOut names what the plan does without.
+func (p *Plan) leftOut() (out []config.EntityError) {
+	p.strange.All(func(_ string, e config.EntityError) bool {
+		out = append(out, e)
+		return len(out) < maxLeftOut
+	})
+	sortErrors(out)
+	return out
+}
+
+// keepStrange notes the entities of kinds that this node does not know.
+func (n *building) keepStrange(p *Plan, changes []config.Change) {
+	edit := n.from.strange.Edit()
+	for i := range changes {
+		c := &changes[i]
+		switch {
+		case n.b.options.Kinds.ByKind(c.Kind) != nil:
+		case c.Op == config.Delete:
+			edit.Delete(c.Kind + "/" + c.ID)
+		default:
+			edit.Set(c.Kind+"/"+c.ID, config.EntityError{Kind: c.Kind, ID: c.ID, Message: "this node does not know the kind and goes on without it"})
+		}
+	}
+	p.strange = edit.Done()
 }
 
 // building is one build.
@@ -141,10 +170,14 @@ type building struct {
 func (n *building) refuse() ([]config.EntityError, error) {
 	n.undo()
 	n.closeVaults()
-	slices.SortFunc(n.errs, func(a, b config.EntityError) int {
+	sortErrors(n.errs)
+	return n.errs, fmt.Errorf("%w: %d entities", config.ErrRefused, len(n.errs))
+}
+
+func sortErrors(errs []config.EntityError) {
+	slices.SortFunc(errs, func(a, b config.EntityError) int {
 		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID), strings.Compare(a.Field, b.Field), strings.Compare(a.Message, b.Message))
 	})
-	return n.errs, fmt.Errorf("%w: %d entities", config.ErrRefused, len(n.errs))
 }
 
 // decode makes typed structs of all bodies, in parallel when there are many. It returns
@@ -222,6 +255,7 @@ func (n *building) build(u config.Update) *Plan {
 		}
 		p.tables[kind] = t
 	}
+	n.keepStrange(&p, u.Changes)
 	p.sealed = n.allSealed()
 	if n.changes["snis"] != nil || n.changes["certificates"] != nil {
 		var errs []config.EntityError

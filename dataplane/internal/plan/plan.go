@@ -49,6 +49,8 @@ type Plan struct {
 	groups cow.Map[[]*entity.ConsumerGroup]
 	// spaces are the workspaces besides the default one.
 	spaces map[string]*Space
+	// strange are entities of kinds that this node does not know, by kind and id.
+	strange cow.Map[config.EntityError]
 }
 
 // Route is a route with what belongs to it.

@@ -51,7 +51,7 @@ func remove(kind, id string) config.Change {
 
 // room is a builder with plugins that do nothing but end when they should.
 type room struct {
-	t *testing.T
+	t testing.TB
 	*plan.Builder
 
 	host *pluginhost.Host
@@ -86,7 +86,7 @@ func (r *room) plugin(name string, priority int, phases pdk.Phases) *pdk.Plugin 
 	}
 }
 
-func newRoom(t *testing.T) *room {
+func newRoom(t testing.TB) *room {
 	r := &room{t: t, ended: make(chan struct{}, 10000)}
 	nothing := func(*pdk.Exchange) error { return nil }
 	registry := plugins.NewRegistry([]*pdk.Plugin{
@@ -293,6 +293,16 @@ func TestRefusals(t *testing.T) {
 func TestUnknownKindsAreIgnored(t *testing.T) {
 	r := newRoom(t)
 	r.apply(true, config.Change{Op: config.Put, Kind: "novelties", ID: "n", Body: []byte("{}")}, put("routes", "r", object{"paths": []string{"/"}}))
+	// The node says so for as long as they are there.
+	left, err := r.Apply(t.Context(), config.Update{Changes: []config.Change{put("routes", "r2", object{"paths": []string{"/2"}})}})
+	if err != nil || len(left) != 1 || left[0].Kind != "novelties" || left[0].ID != "n" {
+		t.Errorf("left out: %v, %v", left, err)
+	}
+	r.apply(false, remove("routes", "r2"))
+	left, err = r.Apply(t.Context(), config.Update{Changes: []config.Change{remove("novelties", "n")}})
+	if err != nil || len(left) != 0 {
+		t.Errorf("left out without them: %v, %v", left, err)
+	}
 	r.apply(false, config.Change{Op: config.Delete, Kind: "novelties", ID: "n"})
 	if r.route("/") == nil || r.Current().Entities() != 1 {
 		t.Errorf("%d entities", r.Current().Entities())

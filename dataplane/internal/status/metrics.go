@@ -81,6 +81,8 @@ func (h *Handler) figures(b []byte) []byte {
 		{"sluice_dataplane_requests_active", "gauge", "Requests under way.", f.Active},
 		{"sluice_dataplane_plugin_panics_total", "counter", "Plugin phases that panicked.", f.Panics},
 		{"sluice_dataplane_routes", "gauge", "Routes in the router.", int64(f.Routes)},
+		{"sluice_dataplane_integrity_found_total", "counter", "Entities that were not in memory what was applied.", int64(f.Integrity.Found)},
+		{"sluice_dataplane_integrity_repaired_total", "counter", "Those of them that are again.", int64(f.Integrity.Repaired)},
 		{"sluice_dataplane_entities", "gauge", "Entities in the configuration.", int64(f.Entities)},
 	} {
 		gauge(g.name, g.kind, g.help)

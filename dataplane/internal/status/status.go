@@ -28,6 +28,10 @@ type Facts struct {
 	// Refused is the last position that was refused, and Reasons why.
 	Refused config.Position
 	Reasons []config.EntityError
+	// LeftOut is what the node serves without.
+	LeftOut []config.EntityError
+	// Integrity is what the node found out about its own memory.
+	Integrity Integrity
 
 	// CertificateExpires is when the link's certificate ends; zero when that is not known.
 	CertificateExpires time.Time
@@ -35,6 +39,22 @@ type Facts struct {
 	Requests, Active, Panics int64
 	Connections              Connections
 	Routes, Entities         int
+}
+
+// Integrity counts how often the node has looked through what it serves, the entities that
+// were not what was applied, and those of them that are again. Last is the last one found.
+type Integrity struct {
+	Passes, Found, Repaired int
+	Last                    config.EntityError
+	LastAt                  time.Time
+}
+
+func (i *Integrity) show() map[string]any {
+	var last any
+	if i.Found > 0 {
+		last = map[string]any{"kind": i.Last.Kind, "id": i.Last.ID, "message": i.Last.Message, "at": i.LastAt.UTC().Format(time.RFC3339)}
+	}
+	return map[string]any{"passes": i.Passes, "found": i.Found, "repaired": i.Repaired, "last": last}
 }
 
 // Connections are figures of the clients' connections. Accepted counts since the start.
@@ -120,10 +140,6 @@ func (h *Handler) status(w http.ResponseWriter, _ *http.Request) {
 	if !f.Position.IsZero() {
 		hash = f.Position.Root.String()[:32]
 	}
-	reasons := make([]map[string]string, 0, len(f.Reasons))
-	for _, r := range f.Reasons {
-		reasons = append(reasons, map[string]string{"kind": r.Kind, "id": r.ID, "name": r.Name, "field": r.Field, "message": r.Message})
-	}
 	answer(w, 200, map[string]any{
 		"node_id": h.o.NodeID, "hostname": h.o.Hostname, "version": h.o.Version, "uptime_seconds": time.Since(h.started).Seconds(),
 		"server": map[string]any{
@@ -135,11 +151,20 @@ func (h *Handler) status(w http.ResponseWriter, _ *http.Request) {
 		"configuration_hash": hash,
 		"configuration": map[string]any{
 			"position": show(f.Position), "head": show(f.Head), "source": f.Source.String(), "age_seconds": age,
-			"routes": f.Routes, "entities": f.Entities, "refused": show(f.Refused), "reasons": reasons,
+			"routes": f.Routes, "entities": f.Entities, "refused": show(f.Refused), "reasons": showErrors(f.Reasons),
+			"left_out": showErrors(f.LeftOut), "integrity": f.Integrity.show(),
 		},
 		"control_plane": map[string]any{"connected": f.Connected, "error": orNil(f.ControlError)},
 		"cache":         map[string]any{"error": orNil(f.CacheError)},
 	})
+}
+
+func showErrors(errs []config.EntityError) []map[string]string {
+	out := make([]map[string]string, 0, len(errs))
+	for _, e := range errs {
+		out = append(out, map[string]string{"kind": e.Kind, "id": e.ID, "name": e.Name, "field": e.Field, "message": e.Message})
+	}
+	return out
 }
 
 func orNil(s string) any {
