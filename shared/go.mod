@@ -3,7 +3,6 @@ module github.com/sluice-gateway/sluice/shared
 go 1.26.0
 
 require (
-	github.com/dlclark/regexp2 v1.11.5
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0

@@ -33,12 +33,12 @@ type Request struct {
 
 	// Texts made from the request's, overwritten by the next predicate.
 	decoded, lowered []byte
-	// spent is set when a regular expression has taken too long.
+	// spent is set when a regular expression has taken too many steps.
 	spent bool
 }
 
 // MatchRegex matches a regular expression for this request. Once one that backtracks was
-// given up because it took too long, no other that does is tried: a request can not be
+// given up because it took too many steps, no other that does is tried: a request can not be
 // held up longer than one match is.
 func (q *Request) MatchRegex(r *schema.Regex, s string) bool {
 	if r.Linear() != nil {
@@ -47,8 +47,8 @@ func (q *Request) MatchRegex(r *schema.Regex, s string) bool {
 	if q.spent {
 		return false
 	}
-	ok, inTime := r.MatchInTime(s)
-	q.spent = !inTime
+	ok, known := r.MatchBounded(s)
+	q.spent = !known
 	return ok
 }
 
