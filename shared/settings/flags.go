@@ -1,6 +1,9 @@
 package settings
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 type flagValue struct{ name, text string }
 
@@ -10,7 +13,8 @@ type flagSet struct {
 }
 
 // readFlags takes --key value and --key=value, with dashes or underscores; a Bool
-// alone is on. What is no flag is an argument; -- ends the flags.
+// alone is on. What is no flag is an argument, and so are flags of a command behind its
+// name; -- ends the flags.
 func (l *loader) readFlags(args []string) (flagSet, error) {
 	var set flagSet
 	for i := 0; i < len(args); i++ {
@@ -25,6 +29,10 @@ func (l *loader) readFlags(args []string) (flagSet, error) {
 		}
 		name, text, inline := strings.Cut(strings.TrimLeft(arg, "-"), "=")
 		name = strings.ToLower(strings.ReplaceAll(name, "-", "_"))
+		if len(l.args) > 0 && slices.Contains(l.pass, name) {
+			l.args = append(l.args, arg)
+			continue
+		}
 		switch name {
 		case "h", "help":
 			return set, ErrHelp

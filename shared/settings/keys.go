@@ -75,6 +75,10 @@ var keys = []Key{
 
 	// The link between the planes.
 	{Name: "cluster_control_plane", Kind: Address, Default: "127.0.0.1:8005", Planes: DataPlane, Description: "Where the control plane's cluster_listen is reached."},
+	{Name: "join", Kind: String, Planes: DataPlane, Secret: true, Own: true, Description: "Join line, TOKEN@host:port, that gives the node its own certificate, or the path of a file with it; sluice-controlplane token create prints one."},
+	{Name: "cluster_advertise", Kind: Address, Planes: ControlPlane, Own: true, Description: "Where nodes reach cluster_listen, as join lines name it; the machine's name and cluster_listen's port when unset."},
+	{Name: "cluster_node_cert_ttl", Kind: Duration, Default: "86400", Planes: ControlPlane, Own: true, Description: "How long the certificate of a node that has joined lives; it is renewed at half of that."},
+	{Name: "cluster_node_cert_grace", Kind: Duration, Default: "2592000", Planes: ControlPlane, Own: true, Description: "How long after it has expired such a certificate may still be renewed; a node that comes later must join again."},
 	{Name: "cluster_mtls", Kind: String, Default: "shared", Planes: BothPlanes, OneOf: []string{"shared", "pki"}, Description: "How the planes trust each other: one certificate for all, or a common authority."},
 	{Name: "cluster_cert", Kind: PEM, Planes: ControlPlane, Description: "Certificate of the link; made in the prefix when unset."},
 	{Name: "cluster_cert", Kind: PEM, Planes: DataPlane, Description: "Certificate of the link."},

@@ -31,6 +31,9 @@ type Options struct {
 	Environ []string
 	// Files replaces DefaultFiles; nil means them, empty means none.
 	Files []string
+	// Pass are names of flags that belong to a command. Behind the first argument they are
+	// left among the arguments, as they are.
+	Pass []string
 }
 
 // value is a key's text and the place that it came from.
@@ -54,7 +57,7 @@ func Load(o Options) (*Settings, error) {
 	if o.Plane != ControlPlane && o.Plane != DataPlane {
 		panic("settings: Load needs one plane")
 	}
-	l := loader{Settings: Settings{plane: o.Plane, values: map[string]value{}, parsed: map[string]any{}}, environ: o.Environ}
+	l := loader{Settings: Settings{plane: o.Plane, values: map[string]value{}, parsed: map[string]any{}}, environ: o.Environ, pass: o.Pass}
 	flags, err := l.readFlags(o.Args)
 	if err != nil {
 		return nil, err
@@ -77,6 +80,7 @@ func Load(o Options) (*Settings, error) {
 type loader struct {
 	Settings
 	environ  []string
+	pass     []string
 	problems []Problem
 }
 

@@ -254,6 +254,9 @@ func isLabel(s string) bool {
 }
 
 func checkAddress(text string) error {
+	if text == "" {
+		return nil // unset
+	}
 	host, port, err := net.SplitHostPort(text)
 	if err != nil || host == "" || strings.ContainsAny(host, "/@ ") {
 		return errors.New("expected host:port")

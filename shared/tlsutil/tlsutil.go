@@ -1,7 +1,8 @@
 // Package tlsutil holds what both planes must agree on about the certificates of their
 // link: how one is made, and how each side decides that the other one belongs to the
-// cluster. It owns Kong's two modes, shared and pki. It refuses everything below TLS 1.3
-// and knows nothing of the certificates that clients of the proxy see.
+// cluster. It owns Kong's two modes, shared and pki, and what a node pins and is named by
+// that has joined with a token. It refuses everything below TLS 1.3 and knows nothing of
+// the certificates that clients of the proxy see.
 package tlsutil
 
 import (
