@@ -66,6 +66,7 @@ type ControlPlane struct {
 	audit    *audit.Log // nil when audit_log is off
 	tokens   *access.Tokens
 	hub      *hub.Hub
+	members  members
 	rpc      *rpc.Server
 	desk     *intake.Desk
 	traffic  *traffic.Store
@@ -73,6 +74,7 @@ type ControlPlane struct {
 	ui       http.Handler // of admin_gui_listen; nil when nothing listens there
 
 	adminOn, clusterOn, statusOn, managerOn []net.Listener
+	localOn                                 net.Listener // nil when there is none
 }
 
 // StoreFile is the name of the store in the prefix.
@@ -154,6 +156,9 @@ func (c *ControlPlane) open(ctx context.Context) error {
 	if err := c.openHub(registry); err != nil {
 		return err
 	}
+	if err := c.openMembers(ctx, written); err != nil {
+		return err
+	}
 	if err := c.openAdmin(kinds, registry); err != nil { //nolint:contextcheck // nothing of it depends on the start
 		return err
 	}
@@ -205,7 +210,7 @@ func (c *ControlPlane) openAdmin(kinds *entity.Kinds, registry *plugins.Registry
 	c.admin, err = admin.New(admin.Options{
 		HideServer: !has("server_tokens", "server"), HideLatency: !has("latency_tokens", "x-kong-admin-latency"),
 		Catalog: entities, Kinds: kinds, Plugins: registry, Fleet: c.hub, Traffic: c.traffic, Declarative: c.declared,
-		Tokens: c.tokens, EnforceTokens: c.s.Bool("enforce_rbac"), TokenHeader: c.s.String("rbac_auth_header"), Audit: c.audit,
+		Tokens: c.tokens, Members: c.members, EnforceTokens: c.s.Bool("enforce_rbac"), TokenHeader: c.s.String("rbac_auth_header"), Audit: c.audit,
 		Configuration: c.s.Configuration, Position: c.store.Position, Health: c.store.ReadOnly,
 		LogLevel: &logLevel{log: c.log, name: c.s.String("log_level")}, NodeID: c.id, Hostname: c.hostname,
 		Server: "sluice/" + version.Sluice(), AllowedOrigins: c.s.List("admin_gui_url"), MaxBody: unlimited(c.s.Size("nginx_admin_client_max_body_size")),
@@ -280,6 +285,9 @@ func (c *ControlPlane) Run(ctx context.Context) error {
 	for _, l := range c.adminOn {
 		server := &http.Server{Handler: c.admin, ConnState: c.admin.ConnState, ReadHeaderTimeout: headTimeout, IdleTimeout: 75 * time.Second}
 		group.Add(lifecycle.HTTP("admin listener", server, l))
+	}
+	if c.localOn != nil {
+		group.Add(lifecycle.HTTP("local socket", &http.Server{Handler: c.local(), ReadHeaderTimeout: headTimeout}, c.localOn))
 	}
 	p, err := c.store.Position()
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/sluice-gateway/sluice/controlplane/internal/local"
 	"github.com/sluice-gateway/sluice/controlplane/internal/manager"
 	"github.com/sluice-gateway/sluice/controlplane/internal/rpc"
 	"github.com/sluice-gateway/sluice/shared/logging"
@@ -29,9 +30,17 @@ func (c *ControlPlane) listen(prefix string) error {
 	if err != nil {
 		return err
 	}
-	c.rpc, err = rpc.New(rpc.Options{Hub: c.hub, Desk: c.desk, Traffic: c.traffic, TLS: identity.Server(), Version: version.Sluice(), Logger: c.log.Named("rpc")})
+	c.rpc, err = rpc.New(rpc.Options{
+		Hub: c.hub, Desk: c.desk, Traffic: c.traffic, TLS: c.members.Server(identity.Server()), Members: c.members, Audit: c.audit,
+		Version: version.Sluice(), Logger: c.log.Named("rpc"),
+	})
 	if err != nil {
 		return err
+	}
+	if c.localOn, err = local.Listen(prefix); err != nil {
+		c.log.Warn("commands of this program can not reach the control plane while it runs", "error", err)
+	} else {
+		c.onClose(func() error { _ = c.localOn.Close(); return nil })
 	}
 	for _, room := range []struct {
 		key  string

@@ -5,9 +5,11 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/sluice-gateway/sluice/controlplane"
 	"github.com/sluice-gateway/sluice/shared/command"
@@ -20,68 +22,45 @@ import (
 const program = "sluice-controlplane"
 
 func main() {
-	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		_, _ = fmt.Fprintf(os.Stderr, "%s: %v\n", program, err)
-		os.Exit(1)
+	err := run(os.Args[1:], os.Stdout, os.Stderr)
+	if err == nil {
+		return
 	}
+	_, _ = fmt.Fprintf(os.Stderr, "%s: %v\n", program, err)
+	if _, ok := errors.AsType[*usageError](err); ok {
+		os.Exit(exitUsage)
+	}
+	os.Exit(exitFailed)
 }
 
 func run(args []string, out, errs io.Writer) error {
-	if words := command.Words(args); len(words) >= 2 && words[0] == "hybrid" && words[1] == "gen_cert" {
+	if words := command.Words(args); len(words) >= 2 && words[0] == "hybrid" && words[1] == "gen_cert" && !slices.Contains(words, "--help") {
 		return generate(words[2:], out) // it needs no settings, and has flags of its own
 	}
-	s, err := settings.Load(settings.Options{Plane: settings.ControlPlane, Args: args, Environ: os.Environ()})
+	s, err := settings.Load(settings.Options{Plane: settings.ControlPlane, Args: args, Environ: os.Environ(), Pass: flagNames()})
 	switch {
 	case errors.Is(err, settings.ErrHelp):
-		_, err = fmt.Fprintln(out, settings.Usage(settings.ControlPlane, program)+commands)
+		_, err = fmt.Fprintln(out, settings.Usage(settings.ControlPlane, program)+list())
 		return err
 	case errors.Is(err, settings.ErrVersion):
 		return printVersion(out)
 	case err != nil:
 		return err
 	}
-	words := command.Words(s.Args())
-	if len(words) == 0 {
-		return serve(s, errs)
-	}
-	switch name := words[0]; {
-	case name == "start" && len(words) == 1:
-		return serve(s, errs)
-	case name == "version" && len(words) == 1:
-		return printVersion(out)
-	case name == "health" && len(words) == 1:
-		return command.Health(context.Background(), s.Listeners("status_listen"), s.Listeners("admin_listen"), out)
-	case name == "config" && len(words) == 1:
-		_, err = io.WriteString(out, settings.Example(settings.ControlPlane, program))
+	found, words, err := find(command.Words(s.Args()))
+	if err != nil {
 		return err
-	case name == "migrations":
-		return command.Migrations(words[1:], out)
-	case name == "admin-token":
-		return controlplane.AdminToken(context.Background(), s, words[1:], out)
-	case name == "backup" && len(words) == 2:
-		return controlplane.Backup(context.Background(), s, words[1])
-	case name == "restore" && len(words) == 2:
-		return controlplane.Restore(context.Background(), s, words[1])
-	default:
-		return fmt.Errorf("unknown command %q\n%s", words, commands)
 	}
+	rest, flags, err := found.parse(words)
+	if errors.Is(err, flag.ErrHelp) {
+		_, err = fmt.Fprint(out, found.usage())
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	return found.run(context.Background(), &call{s: s, args: rest, flags: flags, out: out, errs: errs})
 }
-
-const commands = `
-Commands:
-  start                            serve (what is done without a command)
-  version                          print the version
-  health                           ask the control plane that runs with the same settings
-  config                           print an example file of all settings
-  hybrid gen_cert [-d DAYS] [--keep] [CERT KEY]
-                                   make a certificate for cluster_mtls=shared; --keep leaves one that is there
-  admin-token create NAME [role=read-only|editor|admin] [workspace=NAME] [expires=30d] [comment=TEXT]
-                                   make a token for the Admin API and print it
-  admin-token list                 list the tokens, without what is secret of them
-  admin-token revoke NAME          end a token
-  backup FILE                      copy the store of a control plane that does not run
-  restore FILE                     make a copy the store; nodes follow it
-`
 
 func printVersion(out io.Writer) error {
 	_, err := fmt.Fprintf(out, "%s %s (Kong's Admin API %s)\n", program, version.Sluice(), version.Kong)

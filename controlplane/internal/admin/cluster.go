@@ -37,7 +37,7 @@ func (a *API) dataPlanes(c *call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	rows := a.o.Fleet.Nodes()
+	rows := a.members(a.o.Fleet.Nodes())
 	start := 0
 	if offset != "" {
 		if start, err = strconv.Atoi(offset); err != nil || start < 0 {

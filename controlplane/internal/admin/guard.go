@@ -165,6 +165,9 @@ func areaOf(pattern string) access.Area {
 	if first == "plugins" && (rest == "enabled" || strings.HasPrefix(rest, "schema/")) {
 		return access.Information
 	}
+	if first == "clustering" && (rest == "tokens" || strings.HasPrefix(rest, "tokens/")) {
+		return access.Security
+	}
 	if area, ok := areas[first]; ok {
 		return area
 	}

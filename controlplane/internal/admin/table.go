@@ -26,8 +26,8 @@ type table struct {
 	// right behind it. endpoints are in the same order.
 	paths     []string
 	endpoints []*endpoint
-	// open tables need no token and are not recorded.
-	open bool
+	// open tables need no token and are not recorded; local ones need none.
+	open, local bool
 }
 
 type segment struct {

@@ -61,6 +61,8 @@ type Row struct {
 	// ApplyTime is from the last byte received to serving.
 	ApplyTime  time.Duration `json:"apply_time"`
 	CertExpiry time.Time     `json:"cert_expiry"`
+	// Joined tells that the certificate is the node's own, made with a join token.
+	Joined bool `json:"joined,omitempty"`
 }
 
 const metaNodes = "nodes"
@@ -177,7 +179,7 @@ func (h *Hub) showLocked(n *node) map[string]any {
 		"id": n.ID, "hostname": n.Hostname, "ip": n.IP, "version": version.Kong, "sluice_version": n.Version, "sync_status": "normal",
 		"config_hash": hash, "last_seen": n.LastSeen.Unix(), "updated_at": n.LastSeen.Unix(), "created_at": n.CreatedAt.Unix(),
 		"ttl": ttl, "labels": labels, "cert_details": cert, "rpc_capabilities": []any{},
-		"connected": n.session != nil, "state": string(h.stateLocked(n)), "source": n.Source,
+		"joined": n.Joined, "connected": n.session != nil, "state": string(h.stateLocked(n)), "source": n.Source,
 		"position": ShowPosition(n.Position), "persisted": ShowPosition(n.Persisted), "lag": h.lagLocked(n),
 		"applied_at": nil, "apply_time_us": n.ApplyTime.Microseconds(), "reason": nil, "refused": nil, "left_out": emptyNotNil(n.LeftOut),
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/snapshot"
@@ -19,6 +20,8 @@ type Hello struct {
 	Position                              store.Position
 	Source                                string
 	CertExpiry                            time.Time
+	// Joined tells that the node has a certificate of its own, made with a join token.
+	Joined bool
 	// Form is how the node takes messages; Repair and Manifest say that it can tell what
 	// it has.
 	Form             snapshot.Form
@@ -45,6 +48,7 @@ type Session struct {
 	form     snapshot.Form
 	repair   bool
 	manifest bool
+	over     atomic.Bool // set by end
 
 	// guarded by hub.mu
 	held        bool
@@ -100,7 +104,7 @@ func (h *Hub) Connect(hello Hello) (*Session, error) {
 	n.session = s
 	n.Hostname, n.IP, n.Version, n.Labels = hello.Hostname, hello.IP, hello.Version, hello.Labels
 	n.Position, n.Persisted, n.Source = hello.Position, store.Position{}, hello.Source
-	n.CertExpiry, n.LastSeen, n.Reason, n.RefusedAt, n.Refusals, n.LeftOut = hello.CertExpiry, now, "", nil, nil, nil
+	n.CertExpiry, n.Joined, n.LastSeen, n.Reason, n.RefusedAt, n.Refusals, n.LeftOut = hello.CertExpiry, hello.Joined, now, "", nil, nil, nil
 	if hello.Refused != (store.Position{}) {
 		n.RefusedAt, n.Refusals = &hello.Refused, hello.Refusals
 	}
@@ -153,9 +157,14 @@ func (s *Session) wake() {
 func (s *Session) end(reason string, retry time.Duration) {
 	if !s.ended {
 		s.ended, s.goodbye, s.retry = true, reason, retry
+		s.over.Store(true)
 		s.wake()
 	}
 }
+
+// Ended tells that nothing of the node counts any more: what is left to say is Next's
+// Goodbye.
+func (s *Session) Ended() bool { return s.over.Load() }
 
 // Delivery is what a node is to be sent. One field is set, and Skip with Snapshot.
 type Delivery struct {

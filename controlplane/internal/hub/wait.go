@@ -140,10 +140,7 @@ func (h *Hub) Broadcast(ctx context.Context, target, name string, arguments any)
 		if n.session == nil || n.session.ended {
 			continue
 		}
-		h.commands++
-		c := &Command{ID: h.commands, Target: target, Name: name, Arguments: encoded, done: make(chan struct{})}
-		n.session.commands = append(n.session.commands, c)
-		n.session.wake()
+		c := h.askLocked(n.session, target, name, encoded)
 		all = append(all, asked{pdk.NodeReply{NodeID: n.ID, Hostname: n.Hostname}, n.session, c})
 	}
 	h.mu.Unlock()

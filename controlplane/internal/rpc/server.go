@@ -17,8 +17,11 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/sluice-gateway/sluice/controlplane/internal/access"
+	"github.com/sluice-gateway/sluice/controlplane/internal/audit"
 	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
 	"github.com/sluice-gateway/sluice/controlplane/internal/traffic"
+	clusterv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/cluster/v1"
 	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
 )
 
@@ -29,8 +32,13 @@ type Options struct {
 	Desk Desk
 	// Traffic takes what nodes have counted; nil forgets it.
 	Traffic *traffic.Store
-	// TLS demands and judges nodes' certificates; see tlsutil.Identity.Server.
+	// TLS demands and judges nodes' certificates; see tlsutil.Identity.Server, and
+	// identity.Authority.Server where nodes may join.
 	TLS *tls.Config
+	// Members says who nodes are that have joined; nil lets nobody join.
+	Members Members
+	// Audit records who joins and who may not; nil records nothing.
+	Audit *audit.Log
 	// Version of the product.
 	Version string
 	// Logger; nil logs nothing.
@@ -54,6 +62,8 @@ const (
 	// window is what a node may send ahead of being read. It is fixed, for measuring what
 	// the network could take costs a ping a delivery.
 	window = 64 << 10
+	// idle is how long a connection without a call stays: nobody who may only join holds one.
+	idle = time.Minute
 )
 
 // New makes a server.
@@ -71,11 +81,16 @@ func New(o Options) (*Server, error) {
 		grpc.ReadBufferSize(0), grpc.WriteBufferSize(writeBuffer),
 		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window),
 		grpc.ConnectionTimeout(20*time.Second),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 15 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 15 * time.Second, MaxConnectionIdle: idle}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
-	service := &service{hub: o.Hub, desk: o.Desk, traffic: o.Traffic, version: o.Version, log: o.Logger, watch: newWatch()}
+	service := &service{hub: o.Hub, desk: o.Desk, traffic: o.Traffic, members: o.Members, version: o.Version, log: o.Logger, watch: newWatch()}
 	configv1.RegisterSyncServiceServer(g, service)
+	if o.Members != nil {
+		clusterv1.RegisterJoinServiceServer(g, &joining{
+			members: o.Members, hub: o.Hub, audit: o.Audit, log: o.Logger, throttle: access.NewThrottle(nil), slots: make(chan struct{}, mostIssuing),
+		})
+	}
 	return &Server{grpc: g, hub: o.Hub, sync: service}, nil
 }
 

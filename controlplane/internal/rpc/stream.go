@@ -20,11 +20,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
+	"github.com/sluice-gateway/sluice/controlplane/internal/identity"
 	"github.com/sluice-gateway/sluice/controlplane/internal/snapshot"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/controlplane/internal/traffic"
 	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
 	"github.com/sluice-gateway/sluice/shared/roothash"
+	"github.com/sluice-gateway/sluice/shared/tlsutil"
 )
 
 // Protocol is the version of the protocol that is spoken.
@@ -62,6 +64,7 @@ type service struct {
 	hub     *hub.Hub
 	desk    Desk
 	traffic *traffic.Store
+	members Members // nil where nobody joins
 	version string
 	log     hclog.Logger
 	watch   *watch
@@ -76,6 +79,9 @@ func (s *service) Sync(st stream) error {
 	link, err := linkOf(st.Context())
 	if err != nil {
 		return err
+	}
+	if len(link.State.PeerCertificates) == 0 {
+		return joinStatus(identity.ErrNoCertificate) // who may only join is not listened to
 	}
 	ctx, cancel := context.WithCancelCause(st.Context())
 	defer cancel(nil)
@@ -157,6 +163,9 @@ func (s *service) receive(st stream, link linkInfo, life *vitals, sessions chan<
 	if hello.GetProtocolMin() > Protocol || hello.GetProtocolMax() < Protocol {
 		return status.Errorf(codes.FailedPrecondition, "the control plane speaks protocol %d, the node %d to %d", Protocol, hello.GetProtocolMin(), hello.GetProtocolMax())
 	}
+	if err := s.admit(link, h.NodeID); err != nil {
+		return err
+	}
 	session, err := s.hub.Connect(h)
 	switch {
 	case errors.Is(err, hub.ErrDuplicate):
@@ -169,6 +178,16 @@ func (s *service) receive(st stream, link linkInfo, life *vitals, sessions chan<
 		cancel(err)
 		session.Close(err)
 	}()
+	// It may have been revoked in between, when there was no session to end.
+	if err := s.admit(link, h.NodeID); err != nil {
+		return err
+	}
+	if s.members != nil {
+		if err := s.members.Adopt(st.Context(), link.State); err != nil {
+			s.log.Warn("a node that has joined is not kept", "error", err)
+		}
+	}
+	life.session.Store(session)
 	sessions <- session
 	asked := &questions{service: s, session: session, slots: make(chan struct{}, maxAsking)}
 	budget := newBudget(time.Now())
@@ -183,6 +202,8 @@ func (s *service) receive(st stream, link linkInfo, life *vitals, sessions chan<
 			return status.Error(codes.ResourceExhausted, errTooMuch.Error())
 		}
 		switch {
+		case session.Ended():
+			// What it says does not count any more.
 		case m.GetAsk() != nil:
 			err = asked.take(st.Context(), m.GetAsk())
 		case m.GetTraffic() != nil:
@@ -194,6 +215,18 @@ func (s *service) receive(st stream, link linkInfo, life *vitals, sessions chan<
 			return status.Error(codes.InvalidArgument, err.Error())
 		}
 	}
+}
+
+// admit refuses who is not the node that he says he is.
+func (s *service) admit(link linkInfo, nodeID string) error {
+	if s.members == nil {
+		return nil
+	}
+	if err := s.members.Admit(link.State, nodeID); err != nil {
+		s.log.Warn("a node is refused", "node_id", nodeID, "error", err)
+		return joinStatus(err)
+	}
+	return nil
 }
 
 func hear(session *hub.Session, m *configv1.SyncRequest) error {
@@ -319,7 +352,7 @@ func introduce(link linkInfo, m *configv1.Hello) (hub.Hello, error) {
 	able(&h, m.GetFeatures())
 	h.IP, _, _ = net.SplitHostPort(link.conn.RemoteAddr().String())
 	if certs := link.State.PeerCertificates; len(certs) > 0 {
-		h.CertExpiry = certs[0].NotAfter
+		h.CertExpiry, h.Joined = certs[0].NotAfter, tlsutil.IsJoined(link.State.ServerName)
 	}
 	return h, nil
 }

@@ -47,7 +47,12 @@ func (c linkCredentials) Clone() credentials.TransportCredentials {
 type vitals struct {
 	heard, sending atomic.Int64
 	why            atomic.Pointer[string] // its connection was closed
+	session        atomic.Pointer[hub.Session]
+	over           time.Time // when the session was first seen to have ended; of judge
 }
+
+// goodbyeTime is how long a node may take to hear that its session is over.
+const goodbyeTime = 2 * time.Second
 
 // judge tells what is wrong with a node, "" for nothing.
 func (v *vitals) judge(now time.Time) string {
@@ -56,6 +61,14 @@ func (v *vitals) judge(now time.Time) string {
 	}
 	if since := v.sending.Load(); since != 0 && now.Sub(time.Unix(0, since)) > stall {
 		return "the node does not read what it is sent"
+	}
+	if s := v.session.Load(); s != nil && s.Ended() {
+		if v.over.IsZero() {
+			v.over = now
+		}
+		if now.Sub(v.over) > goodbyeTime {
+			return "the session is over"
+		}
 	}
 	return ""
 }
