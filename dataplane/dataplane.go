@@ -58,7 +58,7 @@ type DataPlane struct {
 
 	id, hostname string
 	closers      []func() error // in the order of opening
-	expires      time.Time      // of the link's certificate
+	link         *link
 
 	registry *plugins.Registry
 	host     *pluginhost.Host
@@ -200,7 +200,10 @@ func (d *DataPlane) Run(ctx context.Context) error {
 	// What the disk has serves before anything else is tried.
 	d.client.Restore(ctx)
 	group := lifecycle.Group{StopTimeout: d.o.StopTimeout, Logger: d.log}
-	group.Add(lifecycle.Func("vaults", d.watchSecrets))       //nolint:contextcheck // actors end by Interrupt, in their order
+	group.Add(lifecycle.Func("vaults", d.watchSecrets)) //nolint:contextcheck // actors end by Interrupt, in their order
+	if d.link.own != nil {
+		group.Add(lifecycle.Func("identity", d.link.own.Run)) //nolint:contextcheck // actors end by Interrupt, in their order
+	}
 	group.Add(lifecycle.Func("control client", d.client.Run)) //nolint:contextcheck // actors end by Interrupt, in their order
 	if d.counters != nil {
 		group.Add(lifecycle.Func("traffic counters", d.counters.Run)) //nolint:contextcheck // as above
@@ -212,7 +215,7 @@ func (d *DataPlane) Run(ctx context.Context) error {
 	group.Add(lifecycle.Actor{
 		Name: "proxy listeners", Execute: d.server.Serve,
 		Interrupt: func(ctx context.Context) {
-			d.status.Drain()
+			d.status.Drain(true)
 			if err := d.server.Shutdown(ctx); err != nil {
 				d.log.Warn("clients were cut off", "error", err)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -22,13 +21,12 @@ import (
 	"github.com/sluice-gateway/sluice/shared/plugins"
 	"github.com/sluice-gateway/sluice/shared/schema"
 	"github.com/sluice-gateway/sluice/shared/schema/render"
-	"github.com/sluice-gateway/sluice/shared/tlsutil"
 	"github.com/sluice-gateway/sluice/shared/version"
 )
 
 // openClient opens the disk cache and prepares the link to the control plane.
 func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *pluginhost.Host) error {
-	identity, err := d.identity()
+	link, err := d.openLink(prefix)
 	if err != nil {
 		return err
 	}
@@ -45,22 +43,12 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 		return err
 	}
 	d.onClose(d.guard.Close)
-	address := d.s.String("cluster_control_plane")
-	name := d.s.String("cluster_server_name")
-	if name == "" {
-		if name, _, err = net.SplitHostPort(address); err != nil {
-			return fmt.Errorf("cluster_control_plane: %w", err)
-		}
-	}
 	known, err := describe(registry)
 	if err != nil {
 		return err
 	}
-	if leaf := identity.Certificate.Leaf; leaf != nil {
-		d.expires = leaf.NotAfter
-	}
 	options := controlclient.Options{
-		Address: address, TLS: identity.Client(name), NodeID: d.id, BootID: uuid.NewString(), Hostname: d.hostname,
+		Address: link.address, TLS: link.tls, Link: link.joined(), NodeID: d.id, BootID: uuid.NewString(), Hostname: d.hostname,
 		Version: version.Sluice(), Labels: d.s.Labels("cluster_dp_labels"), Plugins: known, Applier: d.plans, Cache: cache, Guard: d.guard, Fallback: d.fallback(key),
 		Command: func(ctx context.Context, target, name string, arguments json.RawMessage) (any, error) {
 			if target == "balancer" {
@@ -68,6 +56,9 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 			}
 			if target == "router" {
 				return d.routerCommand(name, arguments)
+			}
+			if target == "node" {
+				return d.nodeCommand(name, arguments)
 			}
 			p := registry.ByName(target)
 			if p == nil {
@@ -111,24 +102,6 @@ func (d *DataPlane) watchCrashes() {
 	}
 }
 
-func (d *DataPlane) identity() (*tlsutil.Identity, error) {
-	var texts [3][]byte
-	for i, key := range []string{"cluster_cert", "cluster_cert_key", "cluster_ca_cert"} {
-		var err error
-		if texts[i], err = d.s.PEM(key); err != nil {
-			return nil, err
-		}
-	}
-	if texts[0] == nil || texts[1] == nil {
-		return nil, errors.New("cluster_cert and cluster_cert_key must be set: they are made by the control plane on its first start, in its prefix, or by sluice-controlplane hybrid gen_cert")
-	}
-	id, err := tlsutil.Load(tlsutil.Mode(d.s.String("cluster_mtls")), texts[0], texts[1], texts[2])
-	if err != nil {
-		return nil, fmt.Errorf("cluster_cert: %w", err)
-	}
-	return id, nil
-}
-
 // describe tells the control plane what the node can run.
 func describe(registry *plugins.Registry) ([]controlclient.Plugin, error) {
 	var out []controlclient.Plugin
@@ -141,6 +114,23 @@ func describe(registry *plugins.Registry) ([]controlclient.Plugin, error) {
 		out = append(out, controlclient.Plugin{Name: p.Name, Version: p.Version, SchemaHash: sum[:]})
 	}
 	return out, nil
+}
+
+// nodeCommand has this node take no more traffic, or take it again.
+func (d *DataPlane) nodeCommand(name string, arguments json.RawMessage) (any, error) {
+	var a struct {
+		On bool `json:"on"`
+	}
+	if err := json.Unmarshal(arguments, &a); err != nil {
+		return nil, fmt.Errorf("arguments of node %s: %w", name, err)
+	}
+	if name != "drain" {
+		return nil, fmt.Errorf("a node knows no command %s", name)
+	}
+	d.status.Drain(a.On)
+	d.server.Part(a.On)
+	d.log.Warn("the control plane wants this node to take traffic or not", "drained", a.On)
+	return map[string]any{"drained": a.On}, nil
 }
 
 // balancerCommand tells how this node sees the targets of an upstream.

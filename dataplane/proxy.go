@@ -272,12 +272,13 @@ func (d *DataPlane) facts() status.Facts {
 	out := status.Facts{
 		Position: f.Position, Head: f.Head, Source: f.Source, AppliedAt: f.AppliedAt,
 		Connected: f.Connected, ControlError: f.ControlError, CacheError: f.CacheError,
-		Refused: f.Refused, Reasons: f.Reasons, CertificateExpires: d.expires,
+		Refused: f.Refused, Reasons: f.Reasons,
 		Requests: counts.Requests.Load(), Active: counts.Active.Load(), Panics: counts.Panics.Load(),
 		Connections: status.Connections(d.server.Connections()), Routes: p.Routes(), Entities: p.Entities(),
 	}
 	if f.Held != "" {
 		out.ControlError = f.Held
 	}
+	out.CertificateExpires, out.CertificateError = d.link.certificate()
 	return out
 }

@@ -42,7 +42,7 @@ var commands = []verb{
 	{
 		words: "hybrid gen_cert", args: []string{"[CERT KEY]..."}, about: "make a certificate for cluster_mtls=shared",
 		help: `-d DAYS says how long it lives, --keep leaves one that is there.`,
-		run: func(_ context.Context, c *call) error { return generate(c.args, c.out) },
+		run:  func(_ context.Context, c *call) error { return generate(c.args, c.out) },
 	},
 	{
 		words: "nodes", about: "list the data planes", flags: withJSON,

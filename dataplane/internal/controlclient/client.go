@@ -35,8 +35,10 @@ type Plugin struct {
 type Options struct {
 	// Address of the control plane, host:port.
 	Address string
-	// TLS as tlsutil.Identity.Client makes it.
+	// TLS as tlsutil.Identity.Client makes it, where certificates do not change.
 	TLS *tls.Config
+	// Link gives each session its TLS, and takes the place of TLS; nil means TLS.
+	Link Link
 	// NodeID is a UUID that survives restarts; BootID is random per process.
 	NodeID, BootID    string
 	Hostname, Version string
@@ -61,6 +63,14 @@ type Options struct {
 	MinBackoff, MaxBackoff time.Duration
 	// Logger; nil logs nothing.
 	Logger hclog.Logger
+}
+
+// Link is how a node shows who it is while its certificates change.
+type Link interface {
+	// TLS is asked for before each session. An error is the session's: it is tried again.
+	TLS(ctx context.Context) (*tls.Config, error)
+	// Ended is told why a session ended.
+	Ended(err error)
 }
 
 // Facts are what the client knows.
@@ -108,7 +118,7 @@ func New(o Options) (*Client, error) {
 	switch {
 	case o.Address == "":
 		return nil, errors.New("control client needs an address")
-	case o.TLS == nil:
+	case o.TLS == nil && o.Link == nil:
 		return nil, errors.New("control client needs TLS")
 	case o.NodeID == "" || o.BootID == "":
 		return nil, errors.New("control client needs a node id and a boot id")
@@ -172,6 +182,9 @@ func (c *Client) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			c.update(func(f *Facts) { f.Connected = false })
 			return nil
+		}
+		if c.o.Link != nil {
+			c.o.Link.Ended(err)
 		}
 		if heard {
 			wait.reset()

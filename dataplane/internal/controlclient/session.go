@@ -2,6 +2,7 @@ package controlclient
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -70,9 +71,13 @@ type session struct {
 // session dials and follows until something ends it. heard tells whether the control
 // plane said anything, hint how long it wants the node to stay away.
 func (c *Client) session(ctx context.Context) (heard bool, hint time.Duration, err error) {
+	secure, err := c.tls(ctx)
+	if err != nil {
+		return false, 0, err
+	}
 	conn, err := grpc.NewClient(
 		"dns:///"+c.o.Address,
-		grpc.WithTransportCredentials(credentials.NewTLS(c.o.TLS.Clone())),
+		grpc.WithTransportCredentials(credentials.NewTLS(secure)),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceive)),
 		grpc.WithReadBufferSize(bufferSize), grpc.WithWriteBufferSize(bufferSize),
 		grpc.WithStaticStreamWindowSize(window), grpc.WithStaticConnWindowSize(window),
@@ -129,6 +134,13 @@ func (c *Client) session(ctx context.Context) (heard bool, hint time.Duration, e
 			return true, min(hint, time.Minute), err
 		}
 	}
+}
+
+func (c *Client) tls(ctx context.Context) (*tls.Config, error) {
+	if c.o.Link == nil {
+		return c.o.TLS.Clone(), nil
+	}
+	return c.o.Link.TLS(ctx) //nolint:wrapcheck // it says what failed
 }
 
 // cause prefers why a session was cancelled, and what the other side said, to how that

@@ -191,6 +191,13 @@ func (s *Server) accept(l *listener) error {
 	}
 }
 
+// Part ends connections that no request is on, so that clients go elsewhere, and keeps none
+// behind an answer, until it is taken back. Requests that come all the same are served.
+func (s *Server) Part(on bool) {
+	s.http1.Part(on)
+	s.http2.Part(on)
+}
+
 // Shutdown stops accepting and lets requests that are under way end. When ctx ends it cuts
 // off the clients that are left and returns ctx's error; Wait waits for what is left then.
 func (s *Server) Shutdown(ctx context.Context) error {

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/tls"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -329,5 +331,55 @@ func TestShutdown(t *testing.T) {
 	}
 	if _, err := net.Dial("tcp", s.Addrs()[0].String()); err == nil {
 		t.Error("still listening")
+	}
+}
+
+// A node that is to have no more traffic ends idle connections and goes on serving.
+func TestPart(t *testing.T) {
+	s := start(t, "127.0.0.1:0", nil)
+	address := s.Addrs()[0].String()
+	dial := func() net.Conn {
+		t.Helper()
+		c, err := net.Dial("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	ask := func(c net.Conn) *http.Response {
+		t.Helper()
+		if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		_ = r.Body.Close()
+		return r
+	}
+	idle := dial()
+	if r := ask(idle); r.StatusCode != 200 || r.Close {
+		t.Fatalf("before: %d, closes %v", r.StatusCode, r.Close)
+	}
+	for s.Connections().Waiting == 0 { // the answer is read before the server waits again
+		runtime.Gosched()
+	}
+	s.Part(true)
+	_ = idle.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if n, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("the idle connection: %d bytes, %v", n, err)
+	}
+	if r := ask(dial()); r.StatusCode != 200 || !r.Close {
+		t.Errorf("a new connection: %d, closes %v", r.StatusCode, r.Close)
+	}
+	s.Part(false)
+	kept := dial()
+	for range 2 {
+		if r := ask(kept); r.StatusCode != 200 || r.Close {
+			t.Errorf("after: %d, closes %v", r.StatusCode, r.Close)
+		}
 	}
 }

@@ -34,7 +34,9 @@ type Facts struct {
 	Integrity Integrity
 
 	// CertificateExpires is when the link's certificate ends; zero when that is not known.
+	// CertificateError is why there is no newer one, "" when nothing is wrong.
 	CertificateExpires time.Time
+	CertificateError   string
 
 	Requests, Active, Panics int64
 	Connections              Connections
@@ -110,8 +112,9 @@ func New(o Options) *Handler {
 // ServeHTTP implements http.Handler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
-// Drain turns readiness off for good, before the node stops.
-func (h *Handler) Drain() { h.draining.Store(true) }
+// Drain turns readiness off, before the node stops or while it is to have no traffic, and
+// on again.
+func (h *Handler) Drain(on bool) { h.draining.Store(on) }
 
 // position is a position as JSON.
 type position struct {
@@ -155,6 +158,7 @@ func (h *Handler) status(w http.ResponseWriter, _ *http.Request) {
 			"left_out": showErrors(f.LeftOut), "integrity": f.Integrity.show(),
 		},
 		"control_plane": map[string]any{"connected": f.Connected, "error": orNil(f.ControlError)},
+		"certificate":   map[string]any{"expiry_timestamp": unixOrNil(f.CertificateExpires), "error": orNil(f.CertificateError)},
 		"cache":         map[string]any{"error": orNil(f.CacheError)},
 	})
 }
@@ -165,6 +169,13 @@ func showErrors(errs []config.EntityError) []map[string]string {
 		out = append(out, map[string]string{"kind": e.Kind, "id": e.ID, "name": e.Name, "field": e.Field, "message": e.Message})
 	}
 	return out
+}
+
+func unixOrNil(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.Unix()
 }
 
 func orNil(s string) any {
@@ -199,7 +210,7 @@ func (h *Handler) drain(w http.ResponseWriter, r *http.Request) {
 		answer(w, 400, map[string]any{"message": "status must be draining"})
 		return
 	}
-	h.Drain()
+	h.Drain(true)
 	w.WriteHeader(http.StatusNoContent)
 }
 

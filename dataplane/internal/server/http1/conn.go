@@ -328,7 +328,7 @@ func (c *conn) start() {
 	q := &x.Request
 	q.Method, q.Host, q.RawPath, q.RawQuery, q.HasQuery, q.Proto = m.Method, m.Host, m.Path, m.Query, m.HasQuery, m.Proto
 	c.addresses()
-	c.keep = m.KeepAlive && !c.e.draining.Load() && (c.e.o.MaxRequests < 0 || c.requests < c.e.o.MaxRequests)
+	c.keep = m.KeepAlive && !c.e.parting.Load() && (c.e.o.MaxRequests < 0 || c.requests < c.e.o.MaxRequests)
 	q.ContentLength = m.Length
 	q.Bytes += max(m.Length, 0)
 	if m.Length == 0 {

@@ -52,6 +52,7 @@ type Engine struct {
 	log      hclog.Logger
 	states   sync.Pool
 	draining atomic.Bool
+	parting  atomic.Bool // no connection is kept: while draining, and see Part
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
@@ -158,6 +159,7 @@ var past = time.Unix(1, 0)
 func (e *Engine) Drain(ctx context.Context) error {
 	e.mu.Lock()
 	e.draining.Store(true)
+	e.parting.Store(true)
 	for c := range e.conns {
 		if c.phase.Load() == phaseWaiting {
 			_ = c.nc.SetReadDeadline(past)
@@ -186,6 +188,22 @@ func (e *Engine) Drain(ctx context.Context) error {
 	case <-timer.C:
 	}
 	return ctx.Err()
+}
+
+// Part ends connections that wait for a request, and has the others, and new ones, end
+// with their answer, until it is taken back. Requests are served all the same.
+func (e *Engine) Part(on bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.parting.Store(on || e.draining.Load())
+	if !on {
+		return
+	}
+	for c := range e.conns {
+		if c.phase.Load() == phaseWaiting {
+			_ = c.nc.SetReadDeadline(past)
+		}
+	}
 }
 
 // Wait waits until all connections have ended, after Drain.

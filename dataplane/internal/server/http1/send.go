@@ -21,7 +21,7 @@ const streamSize = 64 << 10
 func (c *conn) Send(x *pdk.Exchange, filter func(piece []byte, last bool) ([]byte, error)) error {
 	r := &x.Response
 	bodiless := c.req.Method == "HEAD" || r.Status < 200 || r.Status == 204 || r.Status == 304
-	if c.e.draining.Load() {
+	if c.e.parting.Load() {
 		c.keep = false
 	}
 	if c.req.Length != 0 && !c.body.answered() {

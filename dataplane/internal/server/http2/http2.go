@@ -50,6 +50,7 @@ type Engine struct {
 	mu       sync.Mutex
 	open     map[*h2.Conn]struct{}
 	draining bool
+	parting  bool // see Part
 	stopped  chan struct{}
 }
 
@@ -163,8 +164,32 @@ func (e *Engine) sweep() {
 			for _, c := range e.all() {
 				c.Sweep(now, l)
 			}
+			e.part()
 		case <-e.stopped:
 			return
+		}
+	}
+}
+
+// Part ends connections without streams, and the others when they have none left, until
+// it is taken back. New ones are served all the same.
+func (e *Engine) Part(on bool) {
+	e.mu.Lock()
+	e.parting = on
+	e.mu.Unlock()
+	e.part()
+}
+
+func (e *Engine) part() {
+	e.mu.Lock()
+	on := e.parting
+	e.mu.Unlock()
+	if !on {
+		return
+	}
+	for _, c := range e.all() {
+		if c.State().Running == 0 {
+			c.GoAway()
 		}
 	}
 }
