@@ -158,6 +158,12 @@ func (r *response) text(path ...string) string {
 	return s
 }
 
+// number is a number at a path, 0 when there is none.
+func (r *response) number(path ...string) float64 {
+	n, _ := r.at(path...).(float64)
+	return n
+}
+
 // list is at for an array of objects.
 func (r *response) list(path ...string) []map[string]any {
 	var out []map[string]any

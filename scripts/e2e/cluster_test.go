@@ -75,6 +75,12 @@ func (c *cluster) certificate() []string {
 // newNode makes a data plane without starting it.
 func (c *cluster) newNode(settings ...string) *node {
 	c.t.Helper()
+	return c.newNodeOf(append([]string{"--cluster_control_plane", c.stream}, c.certificate()...), settings...)
+}
+
+// newNodeOf makes one that is known by something else than the cluster's certificate.
+func (c *cluster) newNodeOf(identity []string, settings ...string) *node {
+	c.t.Helper()
 	name := strconv.Itoa(len(c.nodes) + 1)
 	proxy, secure, status := process.FreeAddress(), process.FreeAddress(), process.FreeAddress()
 	n := &node{
@@ -84,8 +90,8 @@ func (c *cluster) newNode(settings ...string) *node {
 	}
 	n.program = &program{t: c.t, name: "sluice-dataplane", dir: c.dir, args: append(append([]string{
 		"--prefix", n.prefix, "--proxy_listen", proxy + ", " + secure + " ssl http2", "--status_listen", status,
-		"--cluster_control_plane", c.stream, "--cluster_dp_labels", "name:node" + name,
-	}, c.certificate()...), settings...)}
+		"--cluster_dp_labels", "name:node" + name,
+	}, identity...), settings...)}
 	c.nodes = append(c.nodes, n)
 	return n
 }

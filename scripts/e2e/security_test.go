@@ -74,7 +74,7 @@ func (a *authority) client(name string) tls.Certificate {
 }
 
 // tool runs a command of the control plane and returns what it wrote.
-func tool(t *testing.T, args ...string) (string, error) {
+func tool(t testing.TB, args ...string) (string, error) {
 	t.Helper()
 	dir, err := bin()
 	if err != nil {
