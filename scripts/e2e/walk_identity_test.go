@@ -216,9 +216,12 @@ func TestWalkRenewal(t *testing.T) {
 	if times := strings.Count(n.proc.Output(), "connected to the control plane"); times != 1 {
 		t.Errorf("the node has connected %d times", times)
 	}
-	if at := n.status.get("/status").number("certificate", "expiry_timestamp"); at < before {
-		t.Errorf("the node says that its certificate ends at %v, the control plane at %v", at, before)
-	}
+	eventually(t, soon, func() error {
+		if at := n.status.get("/status").number("certificate", "expiry_timestamp"); at < before {
+			return fmt.Errorf("the node says that its certificate ends at %v, the control plane at %v", at, before)
+		}
+		return nil
+	}, n.program)
 }
 
 // The control plane is away for longer than a certificate lives: traffic goes on, also
