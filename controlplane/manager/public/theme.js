@@ -4,5 +4,5 @@
   var chosen = null
   try { chosen = localStorage.getItem('sluice-manager:theme') } catch { /* storage is off */ }
   var dark = chosen === 'dark' || (chosen !== 'light' && matchMedia('(prefers-color-scheme: dark)').matches)
-  document.documentElement.setAttribute('data-kui-theme', dark ? 'classic-night' : 'classic-day')
+  document.documentElement.setAttribute('data-kui-theme', dark ? 'sluice-night' : 'sluice-day')
 })()

@@ -1,5 +1,4 @@
-import '@kong/design-tokens/themes/classic-day.css'
-import '@kong/design-tokens/themes/classic-night.css'
+import '@kong/design-tokens/tokens/css/custom-properties.css'
 import '@kong/kongponents/dist/style.css'
 import '@kong-ui-public/app-layout/dist/style.css'
 import '@kong-ui-public/entities-shared/dist/style.css'

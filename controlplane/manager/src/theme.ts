@@ -20,7 +20,7 @@ const dark = ref(false)
 
 function apply(): void {
   dark.value = choice.value === 'dark' || (choice.value === 'system' && system.matches)
-  document.documentElement.setAttribute('data-kui-theme', dark.value ? 'classic-night' : 'classic-day')
+  document.documentElement.setAttribute('data-kui-theme', dark.value ? 'sluice-night' : 'sluice-day')
 }
 
 system.addEventListener('change', apply)

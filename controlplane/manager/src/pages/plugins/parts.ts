@@ -5,5 +5,10 @@ const load = () => import('@/entities/parts/plugin')
 
 export const PluginList = defineAsyncComponent(() => load().then((m) => m.PluginList))
 export const PluginSelect = defineAsyncComponent(() => load().then((m) => m.PluginSelect))
-export const PluginForm = defineAsyncComponent(() => load().then((m) => m.PluginForm))
 export const PluginConfigCard = defineAsyncComponent(() => load().then((m) => m.PluginConfigCard))
+
+/** Forms may show code, so the editor comes with them. */
+export const PluginForm = defineAsyncComponent(async () => {
+  const [parts] = await Promise.all([load(), import('@/editor/lazy').then((m) => m.loadEditor())])
+  return parts.PluginForm
+})
