@@ -1,3 +1,4 @@
+import './zod'
 import '@kong-ui-public/entities-plugins/dist/style.css'
 import '@kong-ui-public/forms/dist/style.css'
 
