@@ -85,7 +85,7 @@ func unpack(t *testing.T, path, top string) string {
 	dir := t.TempDir()
 	want := map[string]bool{}
 	for _, name := range []string{
-		"sluice-controlplane", "sluice-dataplane", "controlplane.conf", "dataplane.conf", "README.md", "CHANGELOG.md", "LICENSE",
+		"sluice-controlplane", "sluice-dataplane", "controlplane.conf", "dataplane.conf", "README.md", "CHANGELOG.md", "LICENSE", "quickstart.sh",
 		"systemd/sluice-controlplane.service", "systemd/sluice-dataplane.service",
 	} {
 		want[top+"/"+name] = true

@@ -170,6 +170,22 @@ kong() {
   echo 'a route serves, and does so after a restart of both planes'
 }
 
+# quickstart starts a gateway in one command, calls it, and removes it.
+quickstart() {
+  local admin proxy
+  admin=$(free_port) proxy=$(free_port)
+  for image in controlplane dataplane demo; do docker tag "sluice/$image:$DEMO_TAG" "sluice/$image:latest"; done
+  QUICKSTART_ADMIN_PORT=$admin QUICKSTART_PROXY_PORT=$proxy QUICKSTART_PROXY_TLS_PORT=$(free_port) scripts/quickstart.sh --docker >/dev/null
+  curl -fsS -o /dev/null -X POST "http://127.0.0.1:$admin/services" --data name=example --data url=http://upstream:8100
+  curl -fsS -o /dev/null -X POST -H 'X-Sluice-Wait: all' "http://127.0.0.1:$admin/services/example/routes" --data 'paths[]=/example'
+  curl -fsS -o /dev/null "http://127.0.0.1:$proxy/example/get"
+  scripts/quickstart.sh down
+  if [ -n "$(docker ps --all --quiet --filter label=sluice-quickstart; docker volume ls --quiet --filter label=sluice-quickstart)" ]; then
+    echo 'demo-test: the quick start has left something behind' >&2
+    return 1
+  fi
+}
+
 find_compose() {
   if docker compose version >/dev/null 2>&1; then
     COMPOSE=(docker compose)
@@ -187,6 +203,8 @@ demo() {
   for plane in controlplane dataplane; do check_image "sluice/$plane:$DEMO_TAG"; done
   say 'images are built; a deployment of Kong with the names of the images changed'
   kong_file
+  say 'a quick start with Docker'
+  quickstart
   say 'the demo'
   export COMPOSE_PROJECT_NAME=sluice-demo-test DEMO_PROXY_PORT DEMO_ADMIN_PORT
   DEMO_PROXY_PORT=$(free_port) DEMO_ADMIN_PORT=$(free_port)

@@ -36,7 +36,7 @@ for platform in "${platforms[@]}"; do
     cp "deploy/settings/$plane.conf" "$folder/"
     cp "deploy/systemd/sluice-$plane.service" "$folder/systemd/"
   done
-  cp README.md CHANGELOG.md LICENSE "$folder/"
+  cp README.md CHANGELOG.md LICENSE scripts/quickstart.sh "$folder/"
   chmod -R u=rwX,go=rX "$folder"
   tar --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner --format=gnu -C "$stage" -cf - "$name" |
     gzip -9n >"$out/$name.tar.gz"

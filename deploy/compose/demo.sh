@@ -136,6 +136,10 @@ step 'Start one control plane, three data planes and two example services' <<'TE
 The control plane has the Admin API and the configuration. The data planes carry the traffic; a balancer has one
 port in front of them. They trust each other by a certificate that is made now and stays in a volume.
 TEXT
+if [ -n "$(compose ps -q 2>/dev/null)" ]; then
+  echo "   The demo is there already; deploy/compose/demo.sh down removes it." >&2
+  exit 1
+fi
 show compose up -d
 until_true 60 'the Admin API answers' answers 200 "$admin/"
 until_true 60 'three data planes are connected' nodes_in_sync 3
@@ -204,6 +208,13 @@ good 'the sixth call and those after it are answered with 429'
 limit=$(sed -n 's/.*"id":"\([0-9a-f-]*\)".*/\1/p' "$work/answer" | head -n 1)
 api DELETE "/plugins/$limit"
 
+step 'Figures for Prometheus' <<'TEXT'
+Every node shows its own at /metrics of its status port. With the profile "metrics" Prometheus and Grafana are
+started too, with alerts and a dashboard; their images come from Docker Hub.
+TEXT
+api POST /plugins --data name=prometheus --data config.status_code_metrics=true --data config.latency_metrics=true \
+  --data config.bandwidth_metrics=true --data config.upstream_health_metrics=true
+
 step 'Five data planes' <<'TEXT'
 Two more nodes get the whole configuration from the control plane, and the balancer finds them by their name.
 TEXT
@@ -258,7 +269,8 @@ cat <<TEXT
 
      Admin API   ${admin/127.0.0.1/localhost}
      Proxy       ${proxy/127.0.0.1/localhost}/mock/get?apikey=top-secret-key
-     Metrics     docker-compose --project-name $COMPOSE_PROJECT_NAME --profile metrics up -d, then http://localhost:3000
+     Metrics     ${compose[*]} --project-name $COMPOSE_PROJECT_NAME --profile metrics up -d, then http://localhost:3000
+                 (in the folder deploy/compose, with DEMO_TAG=$DEMO_TAG)
 
    deploy/compose/demo.sh down stops and removes it.
 TEXT
