@@ -231,19 +231,24 @@ func unlimited(n int64) int64 {
 	return n
 }
 
-// declare makes declarative_config the configuration, when it is set.
+// declare makes declarative_config, or the text in declarative_config_string, the
+// configuration, when one of them is set.
 func (c *ControlPlane) declare(ctx context.Context) error {
-	path := c.s.Path("declarative_config")
-	if path == "" {
-		return nil
-	}
-	document, err := os.Open(path) //nolint:gosec // the operator's path
-	if err != nil {
-		return fmt.Errorf("declarative_config: %w", err)
-	}
-	defer func() { _ = document.Close() }()
-	if _, _, err := c.declared.Load(ctx, "", document, "", false); err != nil {
-		return fmt.Errorf("declarative_config: %s: %w", path, err)
+	path, text := c.s.Path("declarative_config"), c.s.String("declarative_config_string")
+	switch {
+	case path != "":
+		document, err := os.Open(path) //nolint:gosec // the operator's path
+		if err != nil {
+			return fmt.Errorf("declarative_config: %w", err)
+		}
+		defer func() { _ = document.Close() }()
+		if _, _, err := c.declared.Load(ctx, "", document, "", false); err != nil {
+			return fmt.Errorf("declarative_config: %s: %w", path, err)
+		}
+	case text != "":
+		if _, _, err := c.declared.Load(ctx, "", strings.NewReader(text), "", false); err != nil {
+			return fmt.Errorf("declarative_config_string: %w", err)
+		}
 	}
 	return nil
 }

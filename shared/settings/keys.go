@@ -33,6 +33,7 @@ var keys = []Key{
 	{Name: "store_encryption_key", Kind: AESKey, Planes: ControlPlane, Secret: true, Own: true, Description: "Key of 32 bytes, or a file with it, that the store is encrypted with; unset leaves it in clear."},
 	{Name: "store_encryption_key_previous", Kind: AESKey, Planes: ControlPlane, Secret: true, Own: true, Description: "Key that the store has been encrypted with so far: it is written again with store_encryption_key at the start."},
 	{Name: "declarative_config", Kind: Path, Planes: ControlPlane, Description: "File in the declarative format that becomes the configuration at start."},
+	{Name: "declarative_config_string", Kind: String, Planes: ControlPlane, Secret: true, Description: "The same as a text; declarative_config goes first."},
 
 	// Listeners.
 	{Name: "admin_listen", Kind: Listeners, Default: "127.0.0.1:8001", Planes: ControlPlane, Description: "Addresses of the Admin API."},

@@ -55,6 +55,9 @@ func (c *call) checkType() error {
 	default:
 		return nil
 	}
+	if len(c.r.Header.Values("Content-Type")) > 1 {
+		return refusal{answer{status: http.StatusBadRequest, body: schema.Object{"message": "Multiple Content-Type headers not allowed"}}}
+	}
 	media, _ := c.media()
 	switch media {
 	case mediaJSON, mediaForm, mediaMultipart:
@@ -86,11 +89,7 @@ func (c *call) decode(s *schema.Schema, stored schema.Object) (schema.Object, er
 	}
 	switch media {
 	case mediaJSON:
-		in, err := schema.DecodeObject(body)
-		if err != nil {
-			return nil, refuse(http.StatusBadRequest, cannotRead)
-		}
-		return in, nil
+		return jsonObject(body)
 	case mediaForm:
 		if tooMany(string(body)) {
 			return nil, refuse(http.StatusBadRequest, tooManyArguments)
@@ -104,6 +103,23 @@ func (c *call) decode(s *schema.Schema, stored schema.Object) (schema.Object, er
 		return s.DecodeForm(schema.LastPairs(pairs), stored) //nolint:wrapcheck // a violation
 	}
 	return schema.Object{}, nil
+}
+
+// jsonObject reads a body. What is JSON and no object is answered as Kong does, with which it
+// is an error of the server; only false is not taken for a body at all.
+func jsonObject(body []byte) (schema.Object, error) {
+	in, err := schema.DecodeObject(body)
+	if err == nil {
+		return in, nil
+	}
+	v, err := schema.DecodeJSON(body)
+	if err != nil || v == false {
+		return nil, refuse(http.StatusBadRequest, cannotRead)
+	}
+	if list, ok := v.([]any); ok && len(list) == 0 {
+		return schema.Object{}, nil
+	}
+	return nil, refuse(http.StatusInternalServerError, unexpected)
 }
 
 // unread is the error of a body that did not come whole.

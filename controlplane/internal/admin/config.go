@@ -8,6 +8,7 @@ import (
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
@@ -62,7 +63,7 @@ func (a *API) load(c *call) (answer, error) {
 	}
 	query := c.r.URL.Query()
 	before, known := a.position()
-	result, p, err := a.o.Declarative.Load(c.ctx, c.space, document, contentType, query.Get("flatten_errors") == "1")
+	result, p, err := a.o.Declarative.Load(c.ctx, c.space, document, contentType, truthy(query.Get("flatten_errors")))
 	if err != nil {
 		return answer{}, err //nolint:wrapcheck // fail makes the answer of it
 	}
@@ -70,6 +71,11 @@ func (a *API) load(c *call) (answer, error) {
 		return c.wrote(p, answer{status: http.StatusNotModified})
 	}
 	return c.wrote(p, answer{status: http.StatusCreated, body: result})
+}
+
+// truthy tells whether a query asks for something, in the words that Kong knows.
+func truthy(text string) bool {
+	return slices.Contains([]string{"1", "true", "on", "yes"}, strings.ToLower(text))
 }
 
 func (a *API) position() (store.Position, bool) {

@@ -3,6 +3,7 @@ package admin
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -138,6 +139,9 @@ func replace(c *call, k kind, key catalog.Key, scope catalog.Scope) (answer, err
 		return answer{}, err
 	}
 	k.own(in, scope)
+	if k.def.Kind() == kindCertificates {
+		serverNames(in, key.Value)
+	}
 	if key.If, err = c.precondition(); err != nil {
 		return answer{}, err
 	}
@@ -147,6 +151,19 @@ func replace(c *call, k kind, key catalog.Key, scope catalog.Scope) (answer, err
 		return answer{}, err
 	}
 	return c.wrote(w.Position, entityAnswer(http.StatusOK, w.Entity))
+}
+
+// serverNames completes the names of a certificate that is put: the list that is given is
+// whole, and has the name that the path has.
+func serverNames(in schema.Object, name string) {
+	switch names := in["snis"].(type) {
+	case nil:
+		in["snis"] = []any{}
+	case []any:
+		if name != "" && !slices.Contains(names, any(name)) {
+			in["snis"] = append(slices.Clone(names), name)
+		}
+	}
 }
 
 func (k kind) remove(c *call) (answer, error) {

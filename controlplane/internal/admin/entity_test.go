@@ -1,11 +1,20 @@
 package admin_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
+	"maps"
+	"math/big"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/admin"
 	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
@@ -13,6 +22,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/plugins"
+	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
 var (
@@ -103,7 +113,11 @@ func TestBodies(t *testing.T) {
 	s := newServer(t, func(o *admin.Options) { o.MaxBody = 2000 })
 	s.do("POST", "/services", asJSON, `{"name":"a","host":"`+strings.Repeat("h", 2000)+`"}`).is(413).says("larger than 2000 bytes")
 	s.do("POST", "/services", asJSON, `{"name":`).is(400).says("Cannot parse JSON body")
-	s.do("POST", "/services", asJSON, `[1]`).is(400).says("Cannot parse JSON body")
+	for _, body := range []string{`[1]`, `"s"`, `5`, `true`, `null`} {
+		s.do("POST", "/services", asJSON, body).is(500).says("An unexpected error occurred")
+	}
+	s.do("POST", "/services", asJSON, `false`).is(400).says("Cannot parse JSON body")
+	s.do("POST", "/services", asJSON, `[]`).is(400).says("host: required field missing")
 	s.do("POST", "/services", headers{"Content-Type": "multipart/form-data"}, `x`).is(400).says("names no boundary")
 	s.do("POST", "/services", headers{"Content-Type": "multipart/form-data; boundary=y"}, `x`).is(400).says("Cannot parse multipart body")
 	s.do("POST", "/services", headers{"Content-Type": "text/plain"}, `name=a`).is(415).says("<h1>415 Unsupported Media Type</h1>")
@@ -121,6 +135,9 @@ func TestNestedAndForeign(t *testing.T) {
 	s.do("PATCH", "/services/two/routes/r", asForm, "paths[]=/x").is(404).says(`{"message":"Not found"}`)
 	s.do("DELETE", "/services/two/routes/r", nil, "").is(404)
 	s.do("GET", "/routes/r/service", nil, "").is(200).says(`"name":"one"`)
+	s.do("PUT", "/services/two/routes/r", asForm, "paths[]=/r").is(200) // it changes over
+	s.do("GET", "/routes/r/service", nil, "").is(200).says(`"name":"two"`)
+	s.do("PUT", "/services/one/routes/r", asForm, "paths[]=/r").is(200)
 	s.do("DELETE", "/routes/r/service", nil, "").is(405)
 	s.do("PATCH", "/services/one/routes/r", asForm, "paths[]=/x").is(200).says(`"paths":["/x"]`)
 	var routes struct{ Data []map[string]any }
@@ -263,4 +280,64 @@ func TestSchemasAndValidate(t *testing.T) {
 	s.do("POST", "/schemas/nope/validate", asJSON, `{}`).is(404)
 	s.do("GET", "/schemas/services/validate", nil, "").is(http.StatusMethodNotAllowed)
 	s.do("GET", "/services/v", nil, "").is(404)
+}
+
+// TestPutCertificate: the list of names of a certificate that is put is whole, and has the
+// name of the path.
+func TestPutCertificate(t *testing.T) {
+	s := newServer(t, nil)
+	cert, key := pemPair(t)
+	put := func(path string, more schema.Object) []any {
+		t.Helper()
+		body := schema.Object{"cert": cert, "key": key}
+		maps.Copy(body, more)
+		text, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out struct {
+			SNIs []any `json:"snis"`
+		}
+		if err := json.Unmarshal([]byte(s.do("PUT", path, asJSON, string(text)).is(200).body), &out); err != nil {
+			t.Fatal(err)
+		}
+		return out.SNIs
+	}
+	for _, tt := range []struct {
+		path string
+		more schema.Object
+		want []any
+	}{
+		{"/certificates/00000000-0000-4000-8000-000000000001", schema.Object{"snis": []any{"a.test"}}, []any{"a.test"}},
+		{"/certificates/a.test", schema.Object{"snis": []any{"b.test"}}, []any{"a.test", "b.test"}},
+		{"/certificates/a.test", schema.Object{"snis": []any{"a.test"}}, []any{"a.test"}},
+		{"/certificates/00000000-0000-4000-8000-000000000001", schema.Object{"tags": []any{"t"}}, []any{}},
+	} {
+		if got := put(tt.path, tt.more); !slices.Equal(got, tt.want) {
+			t.Errorf("%s %v: got %v, want %v", tt.path, tt.more, got, tt.want)
+		}
+	}
+	s.do("GET", "/snis", nil, "").is(200).says(`"data":[]`)
+}
+
+// pemPair makes a certificate and its key.
+func pemPair(t *testing.T) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := func(kind string, b []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
+	}
+	return encode("CERTIFICATE", der), encode("PRIVATE KEY", inner)
 }

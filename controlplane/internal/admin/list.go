@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"math"
 	"net/http"
 	"net/url"
@@ -35,6 +37,9 @@ func (k kind) list(c *call) (answer, error) {
 	o := catalog.ListOptions{Scope: scope, NameContains: query.Get(nameContains), JSON: true}
 	if o.Size, o.Offset, err = paging(query); err != nil {
 		return answer{}, err
+	}
+	if strangeOffset(o.Offset) {
+		return answer{}, refuse(http.StatusInternalServerError, unexpected)
 	}
 	if o.Tags, o.AnyTag, err = tags(query); err != nil {
 		return answer{}, err
@@ -88,6 +93,17 @@ func paging(query url.Values) (size int, offset string, err error) {
 		return 0, "", invalidOffset(offset)
 	}
 	return size, offset, nil
+}
+
+// strangeOffset tells whether an offset is well formed and names no id. Kong's database
+// refuses such a one.
+func strangeOffset(offset string) bool {
+	text, err := base64.RawURLEncoding.DecodeString(offset)
+	if err != nil {
+		return false
+	}
+	var parts []string
+	return json.Unmarshal(text, &parts) == nil && len(parts) > 0 && !isUUID(parts[0])
 }
 
 func invalidOffset(offset string) error {

@@ -89,7 +89,11 @@ func (c *Catalog) Upsert(ctx context.Context, def *entity.Def, key Key, scope Sc
 		return w, err
 	}
 	w.Position, err = c.o.Store.Update(ctx, store.Info{Summary: "upsert " + k.name}, func(tx store.WriteTx) error {
-		stored, err := c.find(tx, k, key, scope)
+		within := scope
+		if k.besides(scope.Field) == "" {
+			within = Scope{} // what belongs to another parent changes over
+		}
+		stored, err := c.find(tx, k, key, within)
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return err
 		}

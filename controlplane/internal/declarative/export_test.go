@@ -20,3 +20,9 @@ func WriteYAML(o schema.Object) (string, error) {
 	err := w.mapping(o, 0)
 	return string(w.b), err
 }
+
+// PlainYAML reads a text without the library, when it can.
+func PlainYAML(text []byte) (any, bool) { return plainYAML(text) }
+
+// AnyYAML reads a text with the library.
+func AnyYAML(text []byte) (any, error) { return parseAnyYAML(text) }

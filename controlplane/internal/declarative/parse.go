@@ -38,6 +38,14 @@ func parse(document []byte) (schema.Object, error) {
 
 // parseYAML reads any YAML but none.
 func parseYAML(text []byte) (any, error) {
+	if v, ok := plainYAML(text); ok {
+		return v, nil
+	}
+	return parseAnyYAML(text)
+}
+
+// parseAnyYAML asks the library.
+func parseAnyYAML(text []byte) (any, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(text, &root); err != nil {
 		return nil, errors.New(strings.TrimPrefix(err.Error(), "yaml: "))
