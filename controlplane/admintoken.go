@@ -22,6 +22,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/access"
 	"github.com/sluice-gateway/sluice/controlplane/internal/audit"
+	"github.com/sluice-gateway/sluice/controlplane/internal/local"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store/bolt"
 	"github.com/sluice-gateway/sluice/shared/entity"
@@ -40,9 +41,15 @@ func AdminToken(ctx context.Context, s *settings.Settings, words []string, out i
 	if !ok {
 		return fmt.Errorf("admin-token: want %s", AdminTokenUsage)
 	}
-	err := inStore(ctx, s, command, out)
-	if errors.Is(err, store.ErrInUse) {
-		err = overAPI(ctx, s, command, out)
+	client, err := local.Dial(ctx, s.Path("prefix"))
+	if err == nil {
+		defer client.Close()
+		err = overAPI(ctx, client.Call, command, out)
+	} else if err = inStore(ctx, s, command, out); errors.Is(err, store.ErrInUse) {
+		// It runs, and its socket can not be reached from here.
+		err = overAPI(ctx, func(ctx context.Context, method, path string, body, into any) error {
+			return callAPI(ctx, s, method, path, body, into)
+		}, command, out)
 	}
 	if err != nil {
 		return fmt.Errorf("admin-token %s: %w", words[0], err)
@@ -187,12 +194,13 @@ func printTokens(rows []tokenRow, out io.Writer) error {
 	return table.Flush() // it keeps the first error
 }
 
-// overAPI asks the control plane that runs with the same settings.
-func overAPI(ctx context.Context, s *settings.Settings, c tokenWords, out io.Writer) error {
-	method, path, body := http.MethodGet, "/admin-tokens?size=1000", []byte(nil)
+// overAPI asks the control plane that runs with the same settings, by its socket or its
+// Admin API.
+func overAPI(ctx context.Context, ask func(ctx context.Context, method, path string, body, into any) error, c tokenWords, out io.Writer) error {
+	method, path, body := http.MethodGet, "/admin-tokens?size=1000", any(nil)
 	switch c.verb {
 	case "revoke":
-		if err := callAPI(ctx, s, method, "/admin-tokens/"+url.PathEscape(c.name), nil, nil); err != nil {
+		if err := ask(ctx, method, "/admin-tokens/"+url.PathEscape(c.name), nil, nil); err != nil {
 			return err
 		}
 		method, path = http.MethodDelete, "/admin-tokens/"+url.PathEscape(c.name)
@@ -210,16 +218,13 @@ func overAPI(ctx context.Context, s *settings.Settings, c tokenWords, out io.Wri
 		if !request.ExpiresAt.IsZero() {
 			in["expires_at"] = request.ExpiresAt.Unix()
 		}
-		if body, err = json.Marshal(in); err != nil {
-			return err
-		}
-		method, path = http.MethodPost, "/admin-tokens"
+		body, method, path = in, http.MethodPost, "/admin-tokens"
 	}
 	var answer struct {
 		Token string     `json:"token"`
 		Data  []tokenRow `json:"data"`
 	}
-	if err := callAPI(ctx, s, method, path, body, &answer); err != nil {
+	if err := ask(ctx, method, path, body, &answer); err != nil {
 		return err
 	}
 	switch c.verb {
@@ -234,7 +239,14 @@ func overAPI(ctx context.Context, s *settings.Settings, c tokenWords, out io.Wri
 
 // callAPI makes one call to the Admin API of the same settings, with admin_token or the
 // token in the prefix.
-func callAPI(ctx context.Context, s *settings.Settings, method, path string, body []byte, into any) error {
+func callAPI(ctx context.Context, s *settings.Settings, method, path string, in, into any) error {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return err
+		}
+	}
 	token := s.String("admin_token")
 	if token == "" {
 		if text, err := os.ReadFile(filepath.Join(s.Path("prefix"), TokenFile)); err == nil {

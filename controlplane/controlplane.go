@@ -61,6 +61,7 @@ type ControlPlane struct {
 	closers      []func() error // in the order of opening
 
 	store    *bolt.Store
+	kinds    *entity.Kinds
 	catalog  *catalog.Catalog
 	declared *declarative.Service
 	audit    *audit.Log // nil when audit_log is off
@@ -140,6 +141,7 @@ func (c *ControlPlane) open(ctx context.Context) error {
 	kinds := entity.NewKinds(entity.Options{
 		Flavor: entity.Flavor(c.s.String("router_flavor")), Plugins: registry.Schema, Expression: expression.Validate, ExpressionHints: expression.Hints, Extra: registry.Entities(),
 	})
+	c.kinds = kinds
 	written, err := c.openSecurity(ctx, kinds, prefix)
 	if err != nil {
 		return err

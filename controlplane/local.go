@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"encoding/json"
 	"net/http"
 )
 
@@ -15,6 +16,7 @@ func (c *ControlPlane) local() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", c.admin.Local())
 	mux.HandleFunc("GET "+localBackup, c.serveBackup)
+	mux.HandleFunc("GET "+localVerify, c.serveVerify)
 	return mux
 }
 
@@ -31,4 +33,16 @@ func (c *ControlPlane) serveBackup(w http.ResponseWriter, _ *http.Request) {
 		panic(http.ErrAbortHandler)
 	}
 	c.log.Info("backup was taken")
+}
+
+// serveVerify reads all of the store in one transaction, and tells what is wrong.
+func (c *ControlPlane) serveVerify(w http.ResponseWriter, r *http.Request) {
+	report, err := c.store.Verify(r.Context(), examiner(c.kinds))
+	if err != nil {
+		c.log.Error("verify failed", "error", err)
+		http.Error(w, "the store can not be read", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(verdictOf(report, true))
 }

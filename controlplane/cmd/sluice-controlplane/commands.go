@@ -112,6 +112,24 @@ the first all nodes that have joined have to join again.`,
 they are to follow it although they may have seen later revisions.`,
 		run: func(ctx context.Context, c *call) error { return controlplane.Restore(ctx, c.s, c.args[0]) },
 	},
+	{
+		words: "verify", args: []string{"[FILE]..."}, about: "look for damage in the store, or in a backup",
+		help: `Reads everything without changing anything: pages, checksums, the root over all entities, indexes, the
+change log and references between entities. Without FILE it is the store of the prefix, also while the
+control plane runs, when pages are left out. The exit code is 3 when something is wrong.`,
+		flags: withJSON,
+		run: func(ctx context.Context, c *call) error {
+			file := ""
+			switch len(c.args) {
+			case 0:
+			case 1:
+				file = c.args[0]
+			default:
+				return &usageError{fmt.Sprintf("verify: %q is too much", c.args[1])}
+			}
+			return controlplane.Verify(ctx, c.s, file, c.is("json"), c.out)
+		},
+	},
 }
 
 func withJSON(f *flag.FlagSet) { f.Bool("json", false, "write JSON instead of a table") }

@@ -30,6 +30,9 @@ func main() {
 	if _, ok := errors.AsType[*usageError](err); ok {
 		os.Exit(exitUsage)
 	}
+	if errors.Is(err, controlplane.ErrWrong) {
+		os.Exit(exitFound)
+	}
 	os.Exit(exitFailed)
 }
 

@@ -161,6 +161,12 @@ func (s *Store) Check(ctx context.Context) error {
 	if _, err := verify(ctx, b, s.sealer); err != nil {
 		return err
 	}
+	return derived(ctx, b, s.sealer, func(problem error) error { return problem })
+}
+
+// derived is the part of Check that is about what is derived. found is called for each
+// thing that is wrong, and goes on with nil.
+func derived(ctx context.Context, b *bbolt.Tx, s *sealer, found func(problem error) error) error {
 	h, err := decodeHead(b.Bucket(bucketMeta).Get(keyHead))
 	if err != nil {
 		return err
@@ -172,13 +178,14 @@ func (s *Store) Check(ctx context.Context) error {
 		case "unique", "multi":
 			entries++
 		case "log":
-			if want := h.logFirst + logged; binary.BigEndian.Uint64(key) != want {
-				return fmt.Errorf("%w: change log has revision %x in place of %d", store.ErrDamaged, key, want)
-			}
+			want := h.logFirst + logged
 			logged++
 			logBytes += uint64(len(value))
+			if binary.BigEndian.Uint64(key) != want {
+				return found(fmt.Errorf("%w: change log has revision %x in place of %d", store.ErrDamaged, key, want))
+			}
 		case "entity", "local":
-			value, err := s.sealer.open(top, name, key, value)
+			value, err := s.open(top, name, key, value)
 			if err != nil {
 				return err
 			}
@@ -187,20 +194,20 @@ func (s *Store) Check(ctx context.Context) error {
 				return err
 			}
 			expected += len(indexes)
-			return checkIndexes(b, s.sealer, string(name), string(key), indexes)
+			if err := checkIndexes(b, s, string(name), string(key), indexes); err != nil {
+				return found(err)
+			}
 		}
 		return nil
 	})
-	switch {
-	case err != nil:
-		return err
-	case entries != expected:
-		return fmt.Errorf("%w: there are %d index entries, entities know of %d", store.ErrDamaged, entries, expected)
-	case logged != h.revision+1-h.logFirst || logBytes != h.logBytes:
-		return fmt.Errorf("%w: change log has %d revisions and %d bytes, counted were %d and %d",
-			store.ErrDamaged, logged, logBytes, h.revision+1-h.logFirst, h.logBytes)
+	if err == nil && entries != expected {
+		err = found(fmt.Errorf("%w: there are %d index entries, entities know of %d", store.ErrDamaged, entries, expected))
 	}
-	return nil
+	if err == nil && (logged != h.revision+1-h.logFirst || logBytes != h.logBytes) {
+		err = found(fmt.Errorf("%w: change log has %d revisions and %d bytes, counted were %d and %d",
+			store.ErrDamaged, logged, logBytes, h.revision+1-h.logFirst, h.logBytes))
+	}
+	return err
 }
 
 func checkIndexes(b *bbolt.Tx, s *sealer, kind, id string, indexes []store.Index) error {
