@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
+	members "github.com/sluice-gateway/sluice/controlplane/internal/identity"
 	"github.com/sluice-gateway/sluice/controlplane/internal/rpc"
 	"github.com/sluice-gateway/sluice/controlplane/internal/snapshot"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
@@ -45,6 +46,8 @@ type plane struct {
 	traffic  *traffic.Store
 	address  string
 	identity *tlsutil.Identity
+	members  *members.Authority
+	skew     atomic.Int64         // of the members' clock, nanoseconds
 	desk     atomic.Pointer[desk] // set by tests that ask
 }
 
@@ -83,7 +86,12 @@ func startWith(t *testing.T, o bolt.Options) *plane {
 		t.Fatal(err)
 	}
 	p := &plane{t: t, store: st, hub: h, traffic: traffic.New(traffic.Options{}), identity: identity(t)}
-	server, err := rpc.New(rpc.Options{Hub: h, Desk: p, Traffic: p.traffic, TLS: p.identity.Server(), Version: "test"})
+	if p.members, err = members.New(members.Options{
+		Dir: t.TempDir(), Store: st, Life: time.Hour, Grace: time.Hour, Now: func() time.Time { return time.Now().Add(time.Duration(p.skew.Load())) },
+	}); err != nil {
+		t.Fatal(err)
+	}
+	server, err := rpc.New(rpc.Options{Hub: h, Desk: p, Traffic: p.traffic, TLS: p.members.Server(p.identity.Server()), Members: p.members, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
