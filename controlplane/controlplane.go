@@ -274,7 +274,7 @@ func (c *ControlPlane) Run(ctx context.Context) error {
 	for i, l := range c.clusterOn {
 		first := i == 0
 		group.Add(lifecycle.Actor{
-			Name: "cluster listener", Execute: func() error { return c.rpc.Serve(l) },
+			Name: "cluster listener", Execute: func() error { return c.rpc.Serve(l) }, //nolint:contextcheck // as above
 			Interrupt: func(ctx context.Context) {
 				if first {
 					c.rpc.Stop(ctx)

@@ -49,7 +49,9 @@ func (m members) JoinLine(known *identity.Token, secret, address string) (token,
 
 // Revoke implements admin.Members.
 func (m members) Revoke(ctx context.Context, id string) error {
-	if _, err := uuid.Parse(id); err != nil || m.Node(id) == nil && !m.hub.Known(id) {
+	known := m.Node(id)
+	kept := known != nil && known.ForgottenAt == 0
+	if _, err := uuid.Parse(id); err != nil || !kept && !m.hub.Known(id) {
 		return identity.ErrNotFound
 	}
 	if err := m.Authority.Revoke(ctx, id); err != nil {
