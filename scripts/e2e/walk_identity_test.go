@@ -502,3 +502,148 @@ func TestWalkCommandLine(t *testing.T) {
 		}
 	}
 }
+
+// The Admin API does the same from elsewhere, for admins only.
+func TestWalkMembersAPI(t *testing.T) {
+	c := &cluster{t: t, prefix: filepath.Join(t.TempDir(), "cp"), stream: process.FreeAddress()}
+	admin := process.FreeAddress()
+	c.client = &client{t: t, base: "http://" + admin}
+	c.control = &program{t: t, name: "sluice-controlplane", args: []string{
+		"--prefix", c.prefix, "--admin_listen", admin, "--cluster_listen", c.stream, "--status_listen", "off", "--enforce_rbac", "on", "--cluster_advertise", "cp.example:8005",
+	}}
+	c.control.start()
+	eventually(t, soon, func() error { return c.try("GET", "/", nil).is(401) }, c.control)
+	token := func(role string) headers {
+		t.Helper()
+		return headers{"Kong-Admin-Token", c.run("admin-token", "create", role, "role="+role)}
+	}
+	reader, editor, boss := token("read-only"), token("editor"), token("admin")
+	for _, call := range []struct{ method, path string }{
+		{"GET", "/clustering/tokens"},
+		{"POST", "/clustering/tokens"},
+		{"DELETE", "/clustering/tokens/x"},
+		{"DELETE", "/clustering/data-planes/x"},
+		{"POST", "/clustering/data-planes/x/revoke"},
+		{"POST", "/clustering/data-planes/x/drain"},
+	} {
+		c.must(call.method, call.path, nil, 401)
+		for _, who := range []headers{reader, editor} {
+			c.must(call.method, call.path, nil, 403, who)
+		}
+	}
+	made := c.must("POST", "/clustering/tokens", object{"uses": 3, "ttl": 600, "comment": "from afar"}, 201, boss)
+	if line := made.text("join"); line != made.text("token")+"@cp.example:8005" || made.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("the join line: %q", line)
+	}
+	path := "/clustering/tokens/" + made.text("id")
+	if shown := c.must("GET", path, nil, 200, boss); shown.text("token") != "" || shown.text("join") != "" || shown.number("uses") != 3 || shown.text("state") != "good" {
+		t.Errorf("the token is shown as %s", shown.body)
+	}
+	for _, wrong := range []object{{"uses": -1}, {"ttl": 0}, {"address": "here"}, {"secret": "mine"}} {
+		c.must("POST", "/clustering/tokens", wrong, 400, boss)
+	}
+	line := c.must("POST", "/clustering/tokens", object{"address": c.stream}, 201, boss).text("join")
+	c.must("DELETE", path, nil, 204, boss)
+	c.must("GET", path, nil, 404, boss)
+
+	n := c.newNodeOf([]string{"--join", line})
+	n.start()
+	id := "/clustering/data-planes/"
+	eventually(t, soon, func() error {
+		rows := c.must("GET", "/clustering/data-planes", nil, 200, reader).list("data")
+		if len(rows) == 0 {
+			return errors.New("no node is listed")
+		}
+		id = "/clustering/data-planes/" + rows[0]["id"].(string)
+		return nil
+	}, n.program)
+	eventually(t, soon, func() error {
+		if state := c.must("GET", id, nil, 200, reader).text("state"); state != "applied" {
+			return fmt.Errorf("the node is %s", state)
+		}
+		return nil
+	}, n.program)
+	n.ready()
+	c.must("POST", id+"/drain", nil, 204, boss)
+	n.status.must("GET", "/status/ready", nil, 503)
+	c.must("DELETE", id+"/drain", nil, 204, boss)
+	c.must("POST", id+"/revoke", nil, 204, boss)
+	n.says("the node is revoked")
+	if row := c.must("GET", id, nil, 200, reader); row.text("state") != "revoked" || row.number("revoked_at") == 0 {
+		t.Errorf("the row: %s", row.body)
+	}
+	eventually(t, soon, func() error { return c.try("POST", id+"/drain", nil, boss).is(409) })
+	c.must("DELETE", id, nil, 204, boss)
+	c.must("GET", id, nil, 404, boss)
+	c.must("DELETE", id, nil, 404, boss)
+	c.must("POST", id+"/revoke", nil, 404, boss)
+	objects := fmt.Sprint(c.must("GET", "/audit/objects?dao_name=cluster_nodes", nil, 200, boss).list("data"))
+	if !strings.Contains(objects, "revoke node") || !strings.Contains(objects, "admin") {
+		t.Errorf("the audit log does not say who revoked: %s", objects)
+	}
+	secret := strings.Split(line, ".")[2]
+	for _, log := range []string{"/audit/objects", "/audit/requests"} {
+		if strings.Contains(string(c.must("GET", log, nil, 200, boss).body), secret) {
+			t.Errorf("%s shows the secret of a token", log)
+		}
+	}
+}
+
+// verify says what is wrong with a store, and touches nothing.
+func TestWalkVerify(t *testing.T) {
+	c := newCluster(t, 0)
+	c.must("POST", "/services", form("name", "one", "url", "http://127.0.0.1:1"), 201)
+	c.must("POST", "/services/one/routes", form("name", "one", "paths[]", "/one"), 201)
+	check := func(code int, want string, args ...string) {
+		t.Helper()
+		dir, err := bin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := process.Start(process.Options{
+			Name: "verify", Path: filepath.Join(dir, "sluice-controlplane"), Args: append([]string{"--prefix", c.prefix, "verify"}, args...), Env: process.Environ(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.ExitCode(); got != code || !strings.Contains(p.Output(), want) {
+			t.Errorf("verify %q: exit code %d, want %d and %q:\n%s", args, got, code, want, p.Output())
+		}
+	}
+	check(0, "good: lineage")
+	check(0, `"running": true`, "--json")
+	file := filepath.Join(t.TempDir(), "b.db")
+	c.run("backup", file)
+	check(0, "good: lineage", file)
+	check(1, "in use", filepath.Join(c.prefix, "sluice.db"))
+	check(1, "no such file", file+".none")
+	check(2, "too much", file, file)
+	c.control.stop()
+	check(0, `"running": false`, "--json")
+
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, damaged := range map[string][]byte{
+		"a flipped letter": []byte(strings.ReplaceAll(string(b), `"name":"one"`, `"name":"onE"`)),
+		"torn":             b[:len(b)/2],
+		"noise":            []byte(strings.Repeat("noise", 10000)),
+		"empty":            nil,
+	} {
+		if err := os.WriteFile(file, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		check(3, "problems", file)
+		check(3, `"problems": [`, file, "--json")
+		if out, err := c.command("restore", file); err == nil {
+			t.Errorf("%s: restored: %s", name, out)
+		}
+		if after, err := os.ReadFile(file); err != nil || string(after) != string(damaged) {
+			t.Errorf("%s: verify has changed the file: %v", name, err)
+		}
+	}
+	c.control.start() // what was there is untouched
+	c.up()
+	c.get("/services/one")
+}
