@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -289,5 +290,28 @@ func TestPEM(t *testing.T) {
 	}
 	if s := mustLoad(t, settings.DataPlane, nil); !s.HasSystem("lua_ssl_trusted_certificate") {
 		t.Error("the machine's authorities are not trusted by default")
+	}
+}
+
+func TestFlagsOfCommandsPass(t *testing.T) {
+	load := func(args ...string) (*settings.Settings, error) {
+		return settings.Load(settings.Options{Plane: settings.ControlPlane, Args: args, Files: []string{}, Pass: []string{"ttl", "json", "help"}})
+	}
+	s, err := load("--prefix", "/x", "token", "create", "--ttl", "1h", "--log_level=info", "--json", "--ttl=2h", "--help")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"token", "create", "--ttl", "1h", "--json", "--ttl=2h", "--help"}
+	if got := s.Args(); !slices.Equal(got, want) || s.Path("prefix") != "/x" || s.String("log_level") != "info" {
+		t.Errorf("arguments are %q, want %q; prefix %s", got, want, s.Path("prefix"))
+	}
+	if _, err := load("--ttl", "1h", "token"); err == nil {
+		t.Error("a flag of a command before the command is taken")
+	}
+	if _, err := load("--help", "token"); !errors.Is(err, settings.ErrHelp) {
+		t.Errorf("--help before the command: %v", err)
+	}
+	if _, err := load("token", "--color"); err == nil {
+		t.Error("an unknown flag passes")
 	}
 }

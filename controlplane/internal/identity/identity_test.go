@@ -221,6 +221,11 @@ func TestWhoIsAdmitted(t *testing.T) {
 	c.is("shared certificate, an id of its own", c.Admit(tls.ConnectionState{}, uuid.NewString()), nil)
 	c.is("shared certificate, the id of a node that has joined", c.Admit(tls.ConnectionState{}, n.id), identity.ErrJoined)
 
+	with := n.shown()
+	with.ServerName = "" // as with pki and this very authority
+	c.is("under another server name, another id", c.Admit(with, other.id), identity.ErrOtherNode)
+	c.is("under another server name, its own id", c.Admit(with, n.id), nil)
+
 	stranger := newCluster(t)
 	s := stranger.node()
 	c.is("join elsewhere", s.join(stranger.token(1)), nil)

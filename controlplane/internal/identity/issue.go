@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 
@@ -63,7 +64,7 @@ func (a *Authority) Authenticate(id, secret string) (*Token, error) {
 // answer may ask again with the same key, which does not use the token twice.
 func (a *Authority) Join(ctx context.Context, r JoinRequest) (*Issued, error) {
 	known, tokenErr := a.Authenticate(r.TokenID, r.Secret)
-	if known == nil {
+	if known == nil || errors.Is(tokenErr, ErrTokenExpired) {
 		return nil, tokenErr
 	}
 	if _, err := uuid.Parse(r.NodeID); err != nil || len(r.NodeID) != 36 {

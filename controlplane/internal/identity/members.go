@@ -12,9 +12,10 @@ import (
 )
 
 // Admit tells whether the other side of a connection may be the node that it says it is,
-// and with which certificate. shared and pki nodes have shown theirs in the handshake.
+// and with which certificate. shared and pki nodes have shown theirs in the handshake; a
+// certificate of this authority counts as that even where pki would take it for another.
 func (a *Authority) Admit(s tls.ConnectionState, nodeID string) error {
-	if !tlsutil.IsJoined(s.ServerName) {
+	if !tlsutil.IsJoined(s.ServerName) && (len(s.PeerCertificates) == 0 || !a.ca.issued(s.PeerCertificates[0])) {
 		switch known := a.Node(nodeID); {
 		case known == nil || known.over(a.o.Now(), a.o.Grace):
 		case known.RevokedAt != 0:

@@ -51,9 +51,16 @@ type joining struct {
 // Join implements clusterv1.JoinServiceServer.
 func (j *joining) Join(ctx context.Context, m *clusterv1.JoinRequest) (*clusterv1.JoinResponse, error) {
 	address := addressOf(ctx)
+	if _, blocked := j.throttle.Blocked(address); blocked {
+		// Nothing is written: those that are held are in the log, and these may be very many.
+		return nil, joinStatus(errTries)
+	}
 	r := &audit.Request{Method: "JOIN", Path: joinPath, ClientIP: address.String(), At: time.Now()}
 	issued, refused := j.join(audit.With(ctx, r), m, r, address)
 	code := 200
+	if errors.Is(refused, errBusy) {
+		return nil, joinStatus(refused)
+	}
 	if refused != nil {
 		code = http(refused)
 		j.log.Warn("a node may not join", "ip", r.ClientIP, "node_id", cut(m.GetNodeId()), "error", refused)
@@ -78,9 +85,6 @@ var (
 )
 
 func (j *joining) join(ctx context.Context, m *clusterv1.JoinRequest, r *audit.Request, address netip.Addr) (*clusterv1.Issued, error) {
-	if _, blocked := j.throttle.Blocked(address); blocked {
-		return nil, errTries
-	}
 	token, err := j.members.Authenticate(cut(m.GetTokenId()), m.GetSecret())
 	if token != nil {
 		r.UserID, r.UserName = token.ID, "join token "+token.ID
@@ -131,9 +135,8 @@ func (j *joining) Renew(ctx context.Context, m *clusterv1.RenewRequest) (*cluste
 	if err != nil {
 		return nil, err
 	}
-	var shown *x509.Certificate
-	if certs := link.State.PeerCertificates; len(certs) > 0 {
-		shown = certs[0]
+	if len(link.State.PeerCertificates) == 0 {
+		return nil, joinStatus(identity.ErrNoCertificate)
 	}
 	select {
 	case j.slots <- struct{}{}:
@@ -141,7 +144,7 @@ func (j *joining) Renew(ctx context.Context, m *clusterv1.RenewRequest) (*cluste
 	default:
 		return nil, joinStatus(errBusy)
 	}
-	issued, err := j.members.Renew(ctx, shown, m.GetRequest())
+	issued, err := j.members.Renew(ctx, link.State.PeerCertificates[0], m.GetRequest())
 	if err != nil {
 		j.log.Warn("a certificate is not renewed", "ip", addressOf(ctx).String(), "error", err)
 		return nil, joinStatus(err)
