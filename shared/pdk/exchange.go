@@ -88,6 +88,9 @@ type Exchange struct {
 	// Text makes strings that live as long as the exchange, without allocation.
 	Text Text
 
+	// Kept is what the host keeps from exchange to exchange, where it uses one again.
+	Kept any
+
 	// Script is what functions in Lua keep of the exchange, see shared/lua/kit.
 	Script any
 

@@ -23,23 +23,25 @@ func (x *Exchange) Reset() {
 	clear(x.Captures.Names)
 	clear(x.Captures.Values)
 	clear(x.logEdits)
-	requestHeader, requestTrailer, logged := x.Request.Header, x.Request.Trailer, x.Request.Logged
-	responseHeader, responseTrailer := x.Response.Header, x.Response.Trailer
-	logged.Reset()
-	requestHeader.Reset()
-	requestTrailer.Reset()
-	responseHeader.Reset()
-	responseTrailer.Reset()
-	text := x.Text
-	text.reset()
-	trace := x.Trace
-	trace.reset()
-	*x = Exchange{
-		Text: text, Trace: trace, Tries: x.Tries[:0], slots: x.slots[:0], releasers: x.releasers[:0], logEdits: x.logEdits[:0],
-		Captures: Captures{Names: x.Captures.Names[:0], Values: x.Captures.Values[:0]},
-	}
-	x.Request.Header, x.Request.Trailer, x.Request.Logged = requestHeader, requestTrailer, logged
-	x.Response.Header, x.Response.Trailer = responseHeader, responseTrailer
+	x.Request.Header.Reset()
+	x.Request.Trailer.Reset()
+	x.Request.Logged.Reset()
+	x.Response.Header.Reset()
+	x.Response.Trailer.Reset()
+	x.Text.reset()
+	x.Trace.reset()
+	// What is kept waits outside, so that the rest is cleared where it is: a value that is
+	// made of the old one is made on the stack first, and an exchange is large.
+	header, trailer, logged := x.Request.Header, x.Request.Trailer, x.Request.Logged
+	answerHeader, answerTrailer := x.Response.Header, x.Response.Trailer
+	text, trace, captures, kept := x.Text, x.Trace, x.Captures, x.Kept
+	tries, slots, releasers, logEdits := x.Tries, x.slots, x.releasers, x.logEdits
+	*x = Exchange{}
+	x.Request.Header, x.Request.Trailer, x.Request.Logged = header, trailer, logged
+	x.Response.Header, x.Response.Trailer = answerHeader, answerTrailer
+	x.Text, x.Trace, x.Kept = text, trace, kept
+	x.Captures.Names, x.Captures.Values = captures.Names[:0], captures.Values[:0]
+	x.Tries, x.slots, x.releasers, x.logEdits = tries[:0], slots[:0], releasers[:0], logEdits[:0]
 }
 
 // OnConsumer sets what Authenticate calls. Only the host uses it.

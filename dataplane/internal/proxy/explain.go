@@ -120,7 +120,7 @@ func (p *Proxy) Explain(q *Question) (*Explanation, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &walk{p: p, plan: p.o.Plan(), x: x}
+	w := &walk{errand: errand{p: p, plan: p.o.Plan(), x: x}}
 	x.View = w.plan
 	p.client(x)
 	if q.Consumer != "" {

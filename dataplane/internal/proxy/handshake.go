@@ -29,7 +29,7 @@ func (p *Proxy) Handshake(hello *tls.ClientHelloInfo) error {
 	}
 	q.Client = q.Peer
 	x.ID = p.ids.next(&x.Text)
-	w := &walk{p: p, plan: current, x: x}
+	w := &walk{errand: errand{p: p, plan: current, x: x}}
 	for _, i := range current.Handshakes {
 		if !w.run(i, i.Phases.Certificate) {
 			return errHandshake

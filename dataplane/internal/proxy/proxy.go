@@ -8,12 +8,12 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/accesslog"
 	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
+	"github.com/sluice-gateway/sluice/dataplane/internal/clock"
 	"github.com/sluice-gateway/sluice/dataplane/internal/counters"
 	"github.com/sluice-gateway/sluice/dataplane/internal/plan"
 	"github.com/sluice-gateway/sluice/dataplane/internal/router"
@@ -67,7 +67,6 @@ type Proxy struct {
 	log    hclog.Logger
 	via    string
 	ids    *requestIDs
-	walks  sync.Pool
 	legs   sync.WaitGroup
 	Counts Counters
 	// unmatched leads to what is counted of requests without route; workers numbers walks.
@@ -85,18 +84,29 @@ func New(o Options) *Proxy {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	p := &Proxy{o: o, log: o.Logger, via: "1.1 " + o.Product, ids: newRequestIDs()}
-	p.walks.New = func() any { return &walk{worker: p.workers.Add(1)} }
-	return p
+	return &Proxy{o: o, log: o.Logger, via: "1.1 " + o.Product, ids: newRequestIDs()}
 }
 
-// walk is what one exchange needs on its way, beside itself.
+// walk is what one exchange needs on its way, beside itself. The memory of what is above
+// errand serves the next exchange, too.
 type walk struct {
+	query router.Request
+	match router.Match
+	// chosen are the configs that the access phase picked.
+	chosen []*plan.Instance
+	filter func(piece []byte, last bool) ([]byte, error)
+	// worker is where exchanges are counted. A walk mostly stays with its processor.
+	worker uint32
+
+	errand
+}
+
+// errand is what a walk knows of one exchange.
+type errand struct {
 	p     *Proxy
 	plan  *plan.Plan
 	route *plan.Route
-	query router.Request
-	match router.Match
+	x     *pdk.Exchange
 	call  transport.Call
 	skip  balancer.Skip
 	// up is the upstream that the service's host names, nil when it names none; peer the
@@ -104,42 +114,38 @@ type walk struct {
 	up   *balancer.Upstream
 	peer balancer.Peer
 	held holds
-	// chosen are the configs that the access phase picked; ran how many of them did.
-	chosen []*plan.Instance
 	// faults counts phases that failed.
 	faults int
 	// logs tells that one of them has a log phase.
-	logs   bool
-	filter func(piece []byte, last bool) ([]byte, error)
-	x      *pdk.Exchange
-	// worker is where the exchange is counted. A walk mostly stays with its processor.
-	worker uint32
+	logs bool
 }
 
 // Serve takes one exchange from the parsed request to the log phases. The engine owns x
 // and resets it afterwards.
 func (p *Proxy) Serve(x *pdk.Exchange, r Responder) {
-	w := p.walks.Get().(*walk)
+	w, ok := x.Kept.(*walk)
+	if !ok {
+		w = &walk{worker: p.workers.Add(1)}
+		x.Kept = w
+	}
 	w.p, w.plan, w.x = p, p.o.Plan(), x
 	p.Counts.Active.Add(1)
 	p.serve(w, x, r)
 	w.leave()
 	p.Counts.Active.Add(-1)
 	p.Counts.Requests.Add(1)
-	chosen := w.chosen
-	clear(chosen)
-	filter := w.filter
+	clear(w.chosen)
+	w.chosen = w.chosen[:0]
 	w.query.Reset()
 	w.match.Reset()
-	*w = walk{chosen: chosen[:0], filter: filter, worker: w.worker, query: router.Request{Request: w.query.Request}, match: w.match}
-	p.walks.Put(w)
+	w.errand = errand{}
 }
 
 // Refuse answers what an engine could not read as a request: with the error page of
 // status, where 494 is shown as 400.
 func (p *Proxy) Refuse(x *pdk.Exchange, r Responder, status int) {
 	if x.Start.IsZero() {
-		x.Start = time.Now()
+		x.Start = clock.Now()
 	}
 	x.ID = p.ids.next(&x.Text)
 	message := pdk.StatusMessage(status)
@@ -148,12 +154,12 @@ func (p *Proxy) Refuse(x *pdk.Exchange, r Responder, status int) {
 	}
 	_ = x.FailWithDefault(status, message, p.o.ErrorType)
 	x.Source = pdk.SourceError
-	x.AccessDone = time.Now()
+	x.AccessDone = clock.Now()
 	p.responseHeaders(x)
 	if err := r.Send(x, nil); err != nil && p.log.IsDebug() {
 		p.log.Debug("response not sent whole", "request_id", strings.Clone(x.ID), "error", err)
 	}
-	x.Done = time.Now()
+	x.Done = clock.Now()
 	p.Counts.Requests.Add(1)
 	if p.o.Counters != nil {
 		p.count(nil, x)
@@ -165,7 +171,7 @@ func (p *Proxy) Refuse(x *pdk.Exchange, r Responder, status int) {
 
 func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
 	if x.Start.IsZero() {
-		x.Start = time.Now()
+		x.Start = clock.Now()
 	}
 	x.View = w.plan
 	x.ID = p.ids.next(&x.Text)
@@ -195,7 +201,7 @@ func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
 			w.global()
 		}
 	}
-	x.AccessDone = time.Now()
+	x.AccessDone = clock.Now()
 	if !x.Exited() {
 		w.forwarded(x)
 		if p.upstream(w, x, r) {
@@ -239,7 +245,7 @@ func (p *Proxy) answer(w *walk, x *pdk.Exchange, r Responder) {
 
 // finish runs the log phases.
 func (p *Proxy) finish(w *walk, x *pdk.Exchange) {
-	x.Done = time.Now()
+	x.Done = clock.Now()
 	for _, i := range w.chosen {
 		if i.Phases.Log != nil {
 			w.log(i)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
+	"github.com/sluice-gateway/sluice/dataplane/internal/clock"
 	"github.com/sluice-gateway/sluice/dataplane/internal/plan"
 	"github.com/sluice-gateway/sluice/dataplane/internal/transport"
 	"github.com/sluice-gateway/sluice/shared/expression"
@@ -111,7 +112,10 @@ func (w *walk) override(x *pdk.Exchange, retries int) int {
 
 // try sends the request to one target. err says that there is none.
 func (p *Proxy) try(w *walk, x *pdk.Exchange, s *plan.Service, named bool) (fault *transport.Error, err error) {
-	began := time.Now()
+	began := x.AccessDone
+	if len(x.Tries) > 0 {
+		began = clock.Now()
+	}
 	peer, hostHeader, err := p.pick(w, x)
 	if err != nil {
 		return nil, err
@@ -121,12 +125,12 @@ func (p *Proxy) try(w *walk, x *pdk.Exchange, s *plan.Service, named bool) (faul
 		x.Upstream.HostHeader = hostHeader
 	}
 	endpoint := w.endpoint(s, &x.Upstream, peer)
-	x.UpstreamSent = time.Now()
+	x.UpstreamSent = clock.Now()
 	x.Tries = append(x.Tries, pdk.Try{Address: peer.Address, Host: peer.Host, Start: x.UpstreamSent, Latency: x.UpstreamSent.Sub(began)})
 	w.peer.Start()
 	w.held.peer = true
 	fault = endpoint.RoundTrip(x, &w.call)
-	x.UpstreamFirst = time.Now()
+	x.UpstreamFirst = clock.Now()
 	last := &x.Tries[len(x.Tries)-1]
 	if fault == nil {
 		peer.Observe(x.UpstreamFirst.Sub(x.UpstreamSent), x.UpstreamFirst)

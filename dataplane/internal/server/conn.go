@@ -21,9 +21,16 @@ const introduction = 30 * time.Second
 // serve finds out what a connection speaks and has it served.
 func (s *Server) serve(l *listener, nc net.Conn) {
 	if !l.TLS && !l.ProxyProtocol && !l.HTTP2 {
-		s.http1.Serve(nc, info(nc))
+		i := info(nc)
+		s.http1.Serve(nc, &i)
 		return
 	}
+	s.serveIntroduced(l, nc)
+}
+
+// serveIntroduced is for what has to be looked at first. Its frame is large, and frames
+// below a connection's loop are memory that each connection takes.
+func (s *Server) serveIntroduced(l *listener, nc net.Conn) {
 	// The deadline comes first: Shutdown moves those that it finds.
 	_ = nc.SetDeadline(time.Now().Add(introduction))
 	s.introduced.Store(nc, struct{}{})
@@ -47,7 +54,7 @@ func (s *Server) serve(l *listener, nc net.Conn) {
 		s.http2.Serve(conn, http2.Info{Peer: i.Peer, Local: i.Local, Client: i.Client, TLS: i.TLS, SNI: i.SNI, Version: i.Version, Cipher: i.Cipher, ClientChain: i.ClientChain, ClientVerified: i.ClientVerified})
 		return
 	}
-	s.http1.Serve(conn, i)
+	s.http1.Serve(conn, &i)
 }
 
 func (s *Server) known(nc net.Conn) {

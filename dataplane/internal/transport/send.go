@@ -5,6 +5,8 @@ import (
 	"io"
 	"strconv"
 	"time"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/clock"
 )
 
 const (
@@ -114,7 +116,7 @@ func (t *trip) writeRest(p []byte) error {
 	for len(p) > 0 {
 		// The timeout is one between two writes, and a write of much may take long.
 		part := p[:min(len(p), 8*pieceSize)]
-		t.cn.armWrite(time.Now(), t.timeouts.Write)
+		t.cn.armWrite(clock.Now(), t.timeouts.Write)
 		n, err := t.cn.Write(part)
 		t.sent = t.sent || n > 0
 		if err != nil {
@@ -168,7 +170,7 @@ func (t *trip) copyBody() (err error, fault *Error) { //nolint:revive,staticchec
 				p = t.chunk(n, before)
 			}
 			left -= int64(n)
-			t.cn.armWrite(time.Now(), t.timeouts.Write)
+			t.cn.armWrite(clock.Now(), t.timeouts.Write)
 			if err := t.write(p); err != nil {
 				return err, nil
 			}

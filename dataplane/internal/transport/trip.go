@@ -4,8 +4,8 @@ import (
 	"errors"
 	"io"
 	"os"
-	"time"
 
+	"github.com/sluice-gateway/sluice/dataplane/internal/clock"
 	"github.com/sluice-gateway/sluice/dataplane/internal/message"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
@@ -88,7 +88,7 @@ func (t *trip) run(cn *conn, reused bool, x *pdk.Exchange, c *Call) *Error {
 	t.complete, t.silent, t.taken, t.sent = false, true, false, false
 	now := x.UpstreamSent
 	if now.IsZero() || !reused {
-		now = time.Now() // dialling took its time
+		now = clock.Now() // dialling took its time
 	}
 	var fault *Error
 	if t.inline == nil && t.stream == nil && cn.raw != nil {
@@ -137,7 +137,7 @@ func (t *trip) receive(x *pdk.Exchange, c *Call) *Error {
 				}
 				start = 0
 			}
-			t.cn.armRead(time.Now(), t.timeouts.head())
+			t.cn.armRead(clock.Now(), t.timeouts.head())
 			n, err := t.cn.Read(t.in[t.n:])
 			if t.n += n; n > 0 {
 				t.silent = false
@@ -231,7 +231,7 @@ func (t *trip) final(x *pdk.Exchange, start int) {
 
 // Read reads more of the response's body.
 func (t *trip) Read(p []byte) (int, error) {
-	t.cn.armRead(time.Now(), t.timeouts.Read)
+	t.cn.armRead(clock.Now(), t.timeouts.Read)
 	return t.cn.Read(p)
 }
 
@@ -240,7 +240,7 @@ func (t *trip) Read(p []byte) (int, error) {
 func (t *trip) Release() {
 	if cn := t.cn; cn != nil {
 		if t.complete && t.resp.KeepAlive && t.body.Done() && t.body.Buffered() == 0 {
-			cn.idleSince = time.Now()
+			cn.idleSince = clock.Now()
 			t.e.put(cn)
 		} else {
 			cn.close()

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/sluice-gateway/sluice/dataplane/internal/clock"
 	"github.com/sluice-gateway/sluice/dataplane/internal/message"
 	"github.com/sluice-gateway/sluice/dataplane/internal/rawio"
 )
@@ -40,6 +41,7 @@ type conn struct {
 	keep    bool
 	chunked bool // the response
 	began   time.Time
+	ended   time.Time // of the exchange before; zero once it is not now any more
 	first   [1]byte // what wait reads into while idle
 }
 
@@ -51,8 +53,8 @@ const (
 	phases
 )
 
-func newConn(e *Engine, nc net.Conn, info Info) *conn {
-	c := &conn{e: e, nc: nc, raw: rawio.Of(nc), info: info, began: time.Now()}
+func newConn(e *Engine, nc net.Conn, info *Info) *conn {
+	c := &conn{e: e, nc: nc, raw: rawio.Of(nc), info: *info, began: clock.Now()}
 	c.loop = c.step
 	return c
 }
@@ -229,7 +231,10 @@ const unasked = time.Second
 
 // arm sets the deadline for what is waited for.
 func (c *conn) arm() {
-	now, timeout := time.Now(), c.e.o.IdleTimeout
+	now, timeout := c.ended, c.e.o.IdleTimeout
+	if c.ended = (time.Time{}); now.IsZero() {
+		now = clock.Now()
+	}
 	switch {
 	case c.state != nil && c.w > c.r:
 		timeout = max(c.e.o.HeadTimeout-now.Sub(c.began), time.Nanosecond)
@@ -290,7 +295,7 @@ func (c *conn) request() bool {
 		}
 		if c.phase.Load() != phaseReading {
 			c.phase.Store(phaseReading)
-			c.began = time.Now()
+			c.began = clock.Now()
 		}
 		if s.w-s.r == 1 && s.buf[s.r] == '\r' {
 			return false // perhaps half of an empty line
@@ -388,7 +393,7 @@ func (c *conn) refuse(status int) {
 
 // Read reads from the client for a body; the loop is not running then.
 func (c *conn) Read(p []byte) (int, error) {
-	if at, ok := c.readBy.Due(time.Now(), c.e.o.BodyTimeout); ok {
+	if at, ok := c.readBy.Due(clock.Now(), c.e.o.BodyTimeout); ok {
 		_ = c.nc.SetReadDeadline(at)
 	}
 	if c.body.closed.Load() {

@@ -101,8 +101,8 @@ func New(o Options) *Engine {
 	return e
 }
 
-// Serve serves a connection until it ends, and closes it.
-func (e *Engine) Serve(nc net.Conn, info Info) {
+// Serve serves a connection until it ends, and closes it. It does not keep info.
+func (e *Engine) Serve(nc net.Conn, info *Info) {
 	c := newConn(e, nc, info)
 	if !e.enter(c) {
 		_ = nc.Close()

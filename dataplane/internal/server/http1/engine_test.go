@@ -74,7 +74,7 @@ func serve(t *testing.T, l net.Listener, o http1.Options) *http1.Engine {
 			if err != nil {
 				return
 			}
-			go e.Serve(nc, http1.Info{})
+			go e.Serve(nc, &http1.Info{})
 		}
 	}()
 	t.Cleanup(func() {

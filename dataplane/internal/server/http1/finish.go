@@ -10,6 +10,7 @@ import (
 func (c *conn) finish() {
 	s := c.state
 	answered := s.x.Response.HeadSent
+	c.ended = s.x.Done
 	s.x.Reset() // from here on nobody else reads the body
 	if c.taken {
 		c.over = true

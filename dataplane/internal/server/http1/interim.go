@@ -17,7 +17,7 @@ func (c *conn) Informational(status int, header *pdk.Header) error {
 	if c.req.Proto < 11 || status == 101 {
 		return nil
 	}
-	b := message.AppendStatusLine(c.out[:0], status, "")
+	b := message.AppendStatusLine(c.blank(), status, "")
 	for _, f := range header.Fields() {
 		b = append(b, f.Name...)
 		b = append(b, ": "...)
@@ -48,7 +48,7 @@ func (c *conn) Hijack(x *pdk.Exchange) (net.Conn, *bufio.Reader, error) {
 		following = c.body.Following()
 	}
 	r := &x.Response
-	b := message.AppendStatusLine(c.out[:0], r.Status, "")
+	b := message.AppendStatusLine(c.blank(), r.Status, "")
 	for _, f := range r.Header.Fields() {
 		if pdk.EqualFold(f.Name, "Connection") || pdk.EqualFold(f.Name, "Content-Length") || pdk.EqualFold(f.Name, "Transfer-Encoding") {
 			continue

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"os"
 	"strconv"
-	"time"
 
+	"github.com/sluice-gateway/sluice/dataplane/internal/clock"
 	"github.com/sluice-gateway/sluice/dataplane/internal/message"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
 	"github.com/sluice-gateway/sluice/dataplane/internal/rawio"
@@ -68,7 +68,7 @@ func (c *conn) head(x *pdk.Exchange, length int64, bodiless bool) {
 	if r.Status == r.UpstreamStatus {
 		reason = r.Reason
 	}
-	b := message.AppendStatusLine(c.out[:0], r.Status, reason)
+	b := message.AppendStatusLine(c.blank(), r.Status, reason)
 	dated, announced := false, ""
 	fields := r.Header.Fields()
 	for i := range fields {
@@ -151,7 +151,7 @@ func (c *conn) write(p []byte) error {
 		p = p[n:]
 	}
 	for len(p) > 0 {
-		if at, ok := c.writeBy.Due(time.Now(), c.e.o.WriteTimeout); ok {
+		if at, ok := c.writeBy.Due(clock.Now(), c.e.o.WriteTimeout); ok {
 			_ = c.nc.SetWriteDeadline(at)
 		}
 		n, err := c.nc.Write(p[:min(len(p), streamSize)])

@@ -21,13 +21,22 @@ type state struct {
 	body body
 	buf  []byte // buf[r:w] is read and not consumed
 	r, w int
-	out  []byte
+	out  []byte // nil until there is something to say
 	more []byte // for the body of a request that does not fit behind its head
 	down []byte // for the body of a response that streams
 }
 
 func newState() *state {
-	return &state{buf: make([]byte, bufferSize), out: make([]byte, 0, outSize)}
+	return &state{buf: make([]byte, bufferSize)}
+}
+
+// blank returns the buffer for what goes out, empty. Connections that never come to a
+// request have none.
+func (s *state) blank() []byte {
+	if s.out == nil {
+		s.out = make([]byte, 0, outSize)
+	}
+	return s.out[:0]
 }
 
 // take gives a connection the state that it needs for a request.
@@ -43,7 +52,7 @@ func (e *Engine) give(s *state) {
 		s.buf = make([]byte, bufferSize)
 	}
 	if cap(s.out) > keptSize {
-		s.out = make([]byte, 0, outSize)
+		s.out = nil
 	}
 	s.out = s.out[:0]
 	e.states.Put(s)

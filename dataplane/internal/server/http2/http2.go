@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/sluice-gateway/sluice/dataplane/internal/clock"
 	"github.com/sluice-gateway/sluice/dataplane/internal/h2"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
 	"github.com/sluice-gateway/sluice/shared/pdk"
@@ -250,7 +251,7 @@ func (e *Engine) handle(s *h2.Stream, info *Info) {
 		}
 	}()
 	x := e.exchanges.Get().(*pdk.Exchange) //nolint:forcetypeassert // the pool holds nothing else
-	x.Start = time.Now()
+	x.Start = clock.Now()
 	if status := e.fill(x, s, info, r); status != 0 {
 		e.o.Handler.Refuse(x, r, status)
 	} else {
