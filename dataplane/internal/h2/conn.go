@@ -29,13 +29,18 @@ type Options struct {
 	OnStream func(*Stream)
 }
 
-// Windows that we give to peers: for a stream and for the connection. A client's bounds
-// nothing beyond its streams': requests of many share the connection, and some whose
-// responses nobody reads must not hold up those of others.
+// Windows that we give to peers, in bytes. That of the connection bounds nothing: some
+// bodies that nobody reads must not hold up those of others. Those of streams do. A server
+// begins with little, since clients open as many streams as they may, and gives more to
+// streams whose readers wait for the peer, until all of the connection have got growth.
 const (
-	streamWindow     = 256 << 10
-	connWindow       = 1 << 20
-	clientConnWindow = 1 << 30
+	connWindow   = 1 << 30
+	clientWindow = 256 << 10 // of a stream, for responses
+	serverWindow = 64 << 10  // of a stream, for requests
+	largeWindow  = 512 << 10
+	growth       = 4 << 20
+	// giveAt is how much is taken before the connection's window is given back.
+	giveAt = 512 << 10
 )
 
 // Conn is one connection. It is safe for concurrent use.
@@ -76,7 +81,9 @@ type Conn struct {
 	resetAt int
 	// unacked are bytes that were taken since the last WINDOW_UPDATE of the connection.
 	unacked int64
-	peer    peerSettings
+	// grown is what the windows of streams have beyond their first.
+	grown int64
+	peer  peerSettings
 
 	started   time.Time
 	idleSince time.Time // zero while there are streams
@@ -88,6 +95,7 @@ type Conn struct {
 	away      bool      // the peer said so
 	err       error     // why it ended
 	ended     chan struct{}
+	ready     chan struct{} // closed when settled is set
 }
 
 type peerSettings struct {
@@ -111,12 +119,9 @@ func New(nc net.Conn, o Options) *Conn {
 	c := &Conn{
 		o: o, nc: nc, streams: map[uint32]*Stream{}, nextID: 1, sendWindow: defaultWindow, window: connWindow, known: map[hpack.HeaderField]hpack.HeaderField{},
 		peer:    peerSettings{maxStreams: defaultMaxStreams, window: defaultWindow, maxFrame: maxFrame},
-		started: now, idleSince: now, heard: now, ended: make(chan struct{}),
+		started: now, idleSince: now, heard: now, ended: make(chan struct{}), ready: make(chan struct{}),
 	}
 	c.drained.L = &c.mu
-	if !o.Server {
-		c.window = clientConnWindow
-	}
 	c.encoder = hpack.NewEncoder(&c.encoded)
 	c.decoder = hpack.NewDecoder(4096, c.block.emit)
 	c.decoder.SetMaxStringLength(2 * maxBlock)
@@ -129,7 +134,7 @@ func New(nc net.Conn, o Options) *Conn {
 }
 
 func (c *Conn) appendSettings() {
-	list := [][2]uint32{{settingWindow, streamWindow}, {settingMaxHeaderList, uint32(c.o.MaxHead)}} //nolint:gosec // it fits
+	list := [][2]uint32{{settingWindow, uint32(c.streamWindow())}, {settingMaxHeaderList, uint32(c.o.MaxHead)}} //nolint:gosec // it fits
 	switch {
 	case !c.o.Server:
 		list = append(list, [2]uint32{settingPush, 0})
@@ -144,6 +149,14 @@ func (c *Conn) appendSettings() {
 		c.out = appendSetting(c.out, uint16(s[0]), s[1]) //nolint:gosec // ids are small
 	}
 	c.out = appendWindow(c.out, 0, c.window-defaultWindow)
+}
+
+// streamWindow is what a peer may send on a stream at first.
+func (c *Conn) streamWindow() int64 {
+	if c.o.Server {
+		return serverWindow
+	}
+	return clientWindow
 }
 
 // Serve reads the connection until it ends, and returns why: nil when both sides agreed.
@@ -210,6 +223,9 @@ func (c *Conn) Close() {
 
 // Ended is closed when the connection has ended.
 func (c *Conn) Ended() <-chan struct{} { return c.ended }
+
+// Settled is closed when the peer's settings have come.
+func (c *Conn) Settled() <-chan struct{} { return c.ready }
 
 // State is what a connection does.
 type State struct {
@@ -322,6 +338,7 @@ func (c *Conn) goneLocked(s *Stream) {
 		return
 	}
 	delete(c.streams, s.id)
+	c.grown -= s.room - c.streamWindow()
 	if !c.ours(s.id) {
 		c.remote--
 	}

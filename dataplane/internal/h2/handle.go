@@ -352,7 +352,10 @@ func (c *Conn) settingsLocked(f *frame) *ConnError {
 			s.signalWrite()
 		}
 	}
-	c.settled = true
+	if !c.settled {
+		c.settled = true
+		close(c.ready)
+	}
 	c.out = appendFrameHead(c.out, 0, frameSettings, flagAck, 0)
 	return nil
 }

@@ -66,7 +66,7 @@ func TestUnwantedBodiesHoldUpNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		if _, err := s.Write(make([]byte, 200_000), false, long); err != nil {
+		if _, err := s.Write(make([]byte, 60_000), false, long); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -18,6 +18,7 @@ type Stream struct {
 	in       []byte // that came and was not read: in[at:]
 	at       int
 	window   int64 // that the peer may still send
+	room     int64 // what window is when nothing of it was used
 	taken    int64 // bytes that were read since the last WINDOW_UPDATE
 	got      int64 // bytes of the body that came
 	expected int64 // the announced length, -1 for none
@@ -40,7 +41,7 @@ type Stream struct {
 
 func (c *Conn) newStreamLocked(id uint32) *Stream {
 	s := &Stream{
-		c: c, id: id, window: streamWindow, out: c.peer.window, expected: -1,
+		c: c, id: id, window: c.streamWindow(), room: c.streamWindow(), out: c.peer.window, expected: -1,
 		readWake: make(chan struct{}, 1), writeWake: make(chan struct{}, 1),
 	}
 	c.streams[id] = s
@@ -242,18 +243,35 @@ func (s *Stream) consumedLocked(n int) (write bool) {
 	if s.inEnded {
 		return write
 	}
-	if s.taken += int64(n); s.taken >= streamWindow/2 {
-		c.out = appendWindow(c.out, s.id, s.taken)
-		s.window += s.taken
-		s.taken = 0
-		return true
+	if s.taken += int64(n); s.taken < s.room/2 {
+		return write
 	}
-	return write
+	more := s.taken
+	if s.at == len(s.in) {
+		more += s.growLocked()
+	}
+	c.out = appendWindow(c.out, s.id, more)
+	s.window += more
+	s.taken = 0
+	return true
+}
+
+// growLocked makes the window of a stream whose reader waits for the peer larger, and
+// returns by how much.
+func (s *Stream) growLocked() int64 {
+	c := s.c
+	more := s.room
+	if !c.o.Server || more >= largeWindow || c.grown+more > growth || c.streams[s.id] != s {
+		return 0
+	}
+	s.room += more
+	c.grown += more
+	return more
 }
 
 // giveLocked gives the peer room on the connection.
 func (c *Conn) giveLocked(n int) (write bool) {
-	if c.unacked += int64(n); c.unacked < connWindow/2 {
+	if c.unacked += int64(n); c.unacked < giveAt {
 		return false
 	}
 	c.out = appendWindow(c.out, 0, c.unacked)
