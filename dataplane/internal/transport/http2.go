@@ -39,24 +39,28 @@ func (h *http2Client) take(ctx context.Context, timeout time.Duration) (cn *h2.C
 	var timer *time.Timer
 	for waited := false; ; waited = true {
 		h.mu.Lock()
-		if cn := h.spareLocked(); cn != nil && cn.Reserve() {
+		d := h.dialing
+		if cn := h.spareLocked(d != nil); cn != nil && cn.Reserve() {
 			h.mu.Unlock()
 			return cn, !waited, nil
 		}
-		d := h.dialing
 		if d == nil {
 			d = &dialing{done: make(chan struct{})}
 			h.dialing = d
 			h.mu.Unlock()
 			cn, fault := h.dial(timeout) //nolint:contextcheck // others wait for it, too
 			h.mu.Lock()
-			if h.dialing, d.fault = nil, fault; cn != nil {
-				cn.Reserve() // before others take it all
-				h.conns = append(h.conns, cn)
+			if d.fault = fault; cn == nil {
+				h.dialing = nil
+				h.mu.Unlock()
+				close(d.done)
+				return nil, false, fault
 			}
+			cn.Reserve() // before others take it all
+			h.conns = append(h.conns, cn)
+			h.serving.Go(func() { h.settle(cn, d) })
 			h.mu.Unlock()
-			close(d.done)
-			return cn, false, fault
+			return cn, false, nil
 		}
 		h.mu.Unlock()
 		if timer == nil && timeout > 0 {
@@ -85,13 +89,34 @@ func (h *http2Client) take(ctx context.Context, timeout time.Duration) (cn *h2.C
 	}
 }
 
+// settling bounds the wait for the settings of an upstream, which are the first that it
+// sends; without them it is taken to allow what most do.
+const settling = 5 * time.Second
+
+// settle lets those that wait for a new connection go on once it is known how many streams
+// it takes. The one that has dialled does not wait: one is always allowed.
+func (h *http2Client) settle(cn *h2.Conn, d *dialing) {
+	timer := time.NewTimer(settling)
+	defer timer.Stop()
+	select {
+	case <-cn.Settled():
+	case <-cn.Ended():
+	case <-timer.C:
+	}
+	h.mu.Lock()
+	h.dialing = nil
+	h.mu.Unlock()
+	close(d.done)
+}
+
 // spareLocked returns the connection with the most room, and forgets those that have ended.
-func (h *http2Client) spareLocked() *h2.Conn {
+// One whose settings are awaited is left out.
+func (h *http2Client) spareLocked(awaited bool) *h2.Conn {
 	var best *h2.Conn
 	room := 0
 	h.conns = slices.DeleteFunc(h.conns, func(cn *h2.Conn) bool {
 		n := cn.Spare()
-		if n > room {
+		if n > room && (!awaited || cn.State().Settled) {
 			best, room = cn, n
 		}
 		select {
@@ -132,7 +157,7 @@ const silent, answer = 30 * time.Second, 15 * time.Second
 func (h *http2Client) sweep(now time.Time) {
 	l := h2.Limits{Idle: h.e.transport.options.IdleTimeout, Partial: time.Minute, Silent: silent, Answer: answer}
 	h.mu.Lock()
-	h.spareLocked()
+	h.spareLocked(false)
 	conns := slices.Clone(h.conns)
 	h.mu.Unlock()
 	for _, cn := range conns {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/h2"
+	"github.com/sluice-gateway/sluice/dataplane/internal/message"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
@@ -16,7 +17,8 @@ import (
 type outgoing struct {
 	s       *h2.Stream
 	from    pdk.Body
-	limit   int64 // bytes; 0 for none
+	trailer *pdk.Header // complete when from has ended
+	limit   int64       // bytes; 0 for none
 	timeout time.Duration
 	// streams is true for a body that can't be sent again.
 	streams bool
@@ -37,8 +39,8 @@ type outgoing struct {
 	}
 }
 
-func newOutgoing(s *h2.Stream, inline []byte, from pdk.Body, c *Call) *outgoing {
-	b := &outgoing{s: s, from: from, limit: c.MaxBody, timeout: c.Timeouts.Write, ended: make(chan struct{})}
+func newOutgoing(s *h2.Stream, inline []byte, from pdk.Body, trailer *pdk.Header, c *Call) *outgoing {
+	b := &outgoing{s: s, from: from, trailer: trailer, limit: c.MaxBody, timeout: c.Timeouts.Write, ended: make(chan struct{})}
 	switch st, ok := from.(*stored); {
 	case inline != nil:
 		b.from = &inlineReader{p: inline}
@@ -79,7 +81,7 @@ func (b *outgoing) run() {
 			return
 		}
 		if n > 0 || end {
-			if _, err := b.s.Write((*buf)[:n], end, b.timeout); err != nil {
+			if err := sendPiece(b.s, (*buf)[:n], end, b.trailer, b.timeout); err != nil {
 				if b.stalled = errors.Is(err, h2.ErrStalled); b.stalled {
 					b.s.Reset(h2.Cancel)
 				}
@@ -93,6 +95,23 @@ func (b *outgoing) run() {
 			return
 		}
 	}
+}
+
+// sendPiece sends a piece of a body, and behind the last one the trailers.
+func sendPiece(s *h2.Stream, p []byte, last bool, trailer *pdk.Header, timeout time.Duration) error {
+	trailers := last && trailer.Len() > 0
+	if !trailers || len(p) > 0 {
+		if _, err := s.Write(p, last && !trailers, timeout); err != nil || !trailers {
+			return err
+		}
+	}
+	return s.WriteHead(func(add func(name, value string, secret bool)) {
+		for _, f := range trailer.Fields() {
+			if message.ValidName(f.Name) && message.ValidValue(f.Value) && !message.TrailerRefused(f.Name) {
+				add(h2.Lower(f.Name), f.Value, false)
+			}
+		}
+	}, true)
 }
 
 // next reads a piece.

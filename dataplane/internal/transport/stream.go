@@ -37,7 +37,8 @@ const atOnce = 16 << 10
 // the connection takes no more.
 func (h *http2Client) send(cn *h2.Conn, fields h2.Fields, x *pdk.Exchange, c *Call) (s *stream, ok bool, fault *Error) {
 	inline, from, _ := requestBody(x)
-	bodiless := inline == nil && from == nil
+	trailer := &x.Request.Trailer
+	bodiless := inline == nil && from == nil && trailer.Len() == 0
 	opened, ok, err := cn.Open(fields, bodiless, x.Upstream.Method == "HEAD")
 	if !ok {
 		return nil, false, nil
@@ -48,10 +49,10 @@ func (h *http2Client) send(cn *h2.Conn, fields h2.Fields, x *pdk.Exchange, c *Ca
 	}
 	switch {
 	case err != nil || bodiless:
-	case inline != nil && len(inline) <= atOnce:
-		_, err = opened.Write(inline, true, c.Timeouts.Write)
+	case from == nil && len(inline) <= atOnce:
+		err = sendPiece(opened, inline, true, trailer, c.Timeouts.Write)
 	default:
-		s.body = newOutgoing(opened, inline, from, c)
+		s.body = newOutgoing(opened, inline, from, trailer, c)
 		go s.body.run()
 	}
 	if err != nil && !errors.Is(err, h2.ErrStalled) {
@@ -112,9 +113,12 @@ func (s *stream) answered(x *pdk.Exchange, status int, fields []hpack.HeaderFiel
 		}
 	}
 	addAll(&r.Header, fields)
-	if !ended {
+	if bodiless := x.Upstream.Method == "HEAD" || status == 204 || status == 304; !ended && !bodiless {
 		r.Body = s
 		return
+	}
+	if !ended {
+		return // what comes all the same is nobody's: Release resets the stream
 	}
 	if r.ContentLength < 0 || x.Upstream.Method != "HEAD" {
 		r.ContentLength = 0
