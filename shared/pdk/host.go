@@ -44,6 +44,13 @@ func (x *Exchange) Reset() {
 	x.Tries, x.slots, x.releasers, x.logEdits = tries[:0], slots[:0], releasers[:0], logEdits[:0]
 }
 
+// ResetAfterPanic releases what the exchange of a handler that panicked holds, as far as
+// that goes. The exchange must not be used again. Only the host calls it.
+func (x *Exchange) ResetAfterPanic() {
+	defer func() { _ = recover() }() // one was told of already
+	x.Reset()
+}
+
 // OnConsumer sets what Authenticate calls. Only the host uses it.
 func (x *Exchange) OnConsumer(fn func(x *Exchange)) { x.onConsumer = fn }
 

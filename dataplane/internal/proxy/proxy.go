@@ -94,6 +94,7 @@ type walk struct {
 	match router.Match
 	// chosen are the configs that the access phase picked.
 	chosen []*plan.Instance
+	// filter is bodyFilter, bound once.
 	filter func(piece []byte, last bool) ([]byte, error)
 	// worker is where exchanges are counted. A walk mostly stays with its processor.
 	worker uint32
@@ -130,7 +131,12 @@ func (p *Proxy) Serve(x *pdk.Exchange, r Responder) {
 	}
 	w.p, w.plan, w.x = p, p.o.Plan(), x
 	p.Counts.Active.Add(1)
+	defer p.served(w) // a panic, which is the engine's to recover, must not leave anything counted
 	p.serve(w, x, r)
+}
+
+// served ends what Serve began.
+func (p *Proxy) served(w *walk) {
 	w.leave()
 	p.Counts.Active.Add(-1)
 	p.Counts.Requests.Add(1)
@@ -235,7 +241,10 @@ func (p *Proxy) answer(w *walk, x *pdk.Exchange, r Responder) {
 			x.Response.ContentLength = -1
 			x.Response.Header.Del("Content-Length")
 		}
-		filter = w.bodyFilter
+		if w.filter == nil {
+			w.filter = w.bodyFilter
+		}
+		filter = w.filter
 	}
 	if err := r.Send(x, filter); err != nil && p.log.IsDebug() {
 		p.log.Debug("response not sent whole", "request_id", strings.Clone(x.ID), "error", err)

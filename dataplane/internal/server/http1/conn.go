@@ -42,7 +42,7 @@ type conn struct {
 	chunked bool // the response
 	began   time.Time
 	ended   time.Time // of the exchange before; zero once it is not now any more
-	first   [1]byte // what wait reads into while idle
+	first   [1]byte   // what wait reads into while idle
 }
 
 // Phases of a connection.
@@ -97,8 +97,11 @@ func (c *conn) run() {
 func (c *conn) end() {
 	if fault := recover(); fault != nil {
 		c.e.log.Error("handler panicked", "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
-		_ = c.nc.Close()
-		return // whoever still reads the body may use the state
+		_ = c.nc.Close() // ends whoever still reads the body
+		if c.state != nil {
+			c.x.ResetAfterPanic()
+		}
+		return // the state is not used again
 	}
 	if c.state != nil {
 		c.release()

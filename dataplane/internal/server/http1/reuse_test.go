@@ -8,7 +8,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -53,8 +55,10 @@ func TestResponsesLeaveWhatFollowsAlone(t *testing.T) {
 // TestPanicsEndOneConnection holds that a fault in the gateway costs one client its
 // answer, and not everybody theirs.
 func TestPanicsEndOneConnection(t *testing.T) {
+	var released atomic.Int64
 	address, _ := start(t, func(x *pdk.Exchange, r proxy.Responder) {
 		if x.Request.RawPath == "/panic" {
+			x.OnRelease(counted{&released})
 			panic("fault")
 		}
 		echo(x, r)
@@ -72,7 +76,17 @@ func TestPanicsEndOneConnection(t *testing.T) {
 	c := dial(t, address)
 	c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	c.says("GET", 200, `GET h / ""`)
+	for by := time.Now().Add(5 * time.Second); released.Load() != 2; runtime.Gosched() {
+		if time.Now().After(by) {
+			t.Fatalf("what 2 exchanges held was released %d times", released.Load())
+		}
+	}
 }
+
+// counted counts releases.
+type counted struct{ n *atomic.Int64 }
+
+func (c counted) Release() { c.n.Add(1) }
 
 // TestDrainIsBounded holds that Drain returns when its time is over, whatever a handler
 // waits for, and that figures can be asked for meanwhile.

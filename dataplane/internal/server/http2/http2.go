@@ -244,13 +244,15 @@ func (e *Engine) handle(s *h2.Stream, info *Info) {
 	defer e.streams.Done()
 	defer s.Close()
 	r := &responder{e: e, s: s}
+	var x *pdk.Exchange
 	defer func() {
 		if fault := recover(); fault != nil {
 			e.o.Logger.Error("handler panicked", "panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
 			s.Reset(h2.InternalError)
+			x.ResetAfterPanic() // and it is not used again
 		}
 	}()
-	x := e.exchanges.Get().(*pdk.Exchange) //nolint:forcetypeassert // the pool holds nothing else
+	x = e.exchanges.Get().(*pdk.Exchange) //nolint:forcetypeassert // the pool holds nothing else
 	x.Start = clock.Now()
 	if status := e.fill(x, s, info, r); status != 0 {
 		e.o.Handler.Refuse(x, r, status)
