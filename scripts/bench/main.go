@@ -43,7 +43,7 @@ func main() {
 	flag.IntVar(&o.connections, "connections", 64, "keep-alive connections of the load")
 	flag.StringVar(&o.only, "case", "", "run only the cases whose name holds this")
 	flag.BoolVar(&o.plugins, "plugins", false, "measure what each plugin adds, and nothing else")
-	flag.BoolVar(&o.noFlows, "no-flows", false, "leave out WebSocket, gRPC, large bodies, idle connections and latency at low load")
+	flag.BoolVar(&o.noFlows, "no-flows", false, "leave out WebSocket, gRPC, large bodies, idle connections, latency, many routes and changes")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the built programs")
 	flag.BoolVar(&o.write, "write", false, "write the result into scripts/bench/results as well")
 	flag.BoolVar(&o.routers, "routers", false, "compare the router with those of Go instead, in a table of its own")
@@ -117,6 +117,12 @@ func run(o options) (err error) {
 			return err
 		}
 		if r.Idle, err = s.idle(ctx, idleConnections); err != nil {
+			return err
+		}
+		if r.Scale, err = s.scale(ctx, o.rounds, o.connections); err != nil {
+			return err
+		}
+		if r.Changes, err = s.changes(ctx, min(3, o.rounds), 4*time.Second); err != nil {
 			return err
 		}
 	}

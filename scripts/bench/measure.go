@@ -57,7 +57,11 @@ func (s *stack) load(ctx context.Context, c testCase, seconds, connections int) 
 		args = append(args, "-H", h)
 	}
 	if c.script != "" {
-		args = append(args, "-s", filepath.Join(s.dir, "many.lua"))
+		script := filepath.Join(s.dir, "requests.lua")
+		if err := os.WriteFile(script, []byte(c.script), 0o600); err != nil {
+			return measurement{}, err
+		}
+		args = append(args, "-s", script)
 	}
 	return s.wrk(ctx, s.url(c)+c.path, seconds, connections, args...)
 }

@@ -24,6 +24,8 @@ type result struct {
 	Flows       []*flowRow        `json:"flows,omitempty"`
 	Low         []latencyRow      `json:"latency_at_low_load,omitempty"`
 	Idle        []idleRow         `json:"idle_connections,omitempty"`
+	Scale       []scaleRow        `json:"many_routes,omitempty"`
+	Changes     *changesRow       `json:"changes,omitempty"`
 	Write       writes            `json:"writes"`
 }
 
@@ -110,6 +112,8 @@ func (r *result) print(out io.Writer) {
 		printFlows(out, r.Flows)
 		printLow(out, r.Low)
 		printIdle(out, r.Idle)
+		printScale(out, r.Scale)
+		r.Changes.print(out)
 	}
 	_, _ = fmt.Fprintf(out, "\n%d new routes: Admin API answers in %.1f ms, and the route serves %.1f ms later (medians; 90 of 100 within %.1f ms; goal 20 ms)\n",
 		r.Write.Count, r.Write.AdminP50, r.Write.ServedP50, r.Write.ServedP90)

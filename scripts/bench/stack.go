@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,7 +38,7 @@ type stack struct {
 
 var client = &http.Client{
 	Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, MaxIdleConnsPerHost: 4},
-	Timeout:   10 * time.Second,
+	Timeout:   time.Minute, // a configuration may have 100,000 routes
 }
 
 // prepare chooses addresses and the answer.
@@ -132,7 +133,8 @@ func (s *stack) startSluice(ctx context.Context) error {
 
 // configure gives Sluice a configuration and waits until it serves.
 func (s *stack) configure(ctx context.Context, c testCase) error {
-	if c.config != s.loaded {
+	changed := c.config != s.loaded
+	if changed {
 		if _, err := fetch(ctx, "POST", "http://"+s.admin+"/config", c.config, []string{"Content-Type: application/json"}, http.StatusCreated); err != nil {
 			return err
 		}
@@ -140,9 +142,37 @@ func (s *stack) configure(ctx context.Context, c testCase) error {
 	}
 	path, headers := c.path, c.headers
 	if path == "" {
-		path, headers = "/r99", []string{"apikey: key-99"}
+		n := strconv.Itoa(c.last)
+		path, headers = "/r"+n, []string{"apikey: key-" + n}
 	}
-	return s.answers(ctx, s.url(c)+path, headers)
+	if err := s.answers(ctx, s.url(c)+path, headers); err != nil || !changed {
+		return err
+	}
+	return s.settle(ctx)
+}
+
+// settle waits until the data plane does nothing: after it serves a configuration it has
+// still the old one to forget and the new one to write to its disk. What does not end is
+// measured.
+func (s *stack) settle(ctx context.Context) error {
+	const quiet, bound = 300 * time.Millisecond, 20 * time.Second
+	ticker := time.NewTicker(quiet)
+	defer ticker.Stop()
+	pid := s.measured[sluice].PID()
+	last, err := cpuTime(pid)
+	for began := time.Now(); err == nil && time.Since(began) < bound; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		var now time.Duration
+		if now, err = cpuTime(pid); now-last <= quiet/20 {
+			break
+		}
+		last = now
+	}
+	return err
 }
 
 func (s *stack) url(c testCase) string {
@@ -214,7 +244,7 @@ func (s *stack) writeFiles() error {
 		return err
 	}
 	for name, text := range map[string]string{
-		"cert.pem": cert, "key.pem": key, "both.pem": cert + key, "many.lua": manyScript,
+		"cert.pem": cert, "key.pem": key, "both.pem": cert + key,
 		"upstream.conf": s.upstreamConf(), "nginx.conf": s.nginxConf(), "haproxy.cfg": s.haproxyConf(),
 	} {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
