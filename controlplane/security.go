@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/settings"
+	"github.com/sluice-gateway/sluice/shared/tlsutil"
 )
 
 // TokenFile is where the first admin token is kept, in the prefix.
@@ -96,7 +97,7 @@ func (c *ControlPlane) adminTLS(prefix string, askClients bool) (*tls.Config, er
 	if err != nil {
 		return nil, err
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: pairs, NextProtos: []string{"h2", "http/1.1"}}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: tlsutil.Chooser(pairs), NextProtos: []string{"h2", "http/1.1"}}
 	verify := c.s.String("nginx_admin_ssl_verify_client")
 	if !askClients || verify == "off" {
 		return config, nil

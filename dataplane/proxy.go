@@ -258,7 +258,7 @@ func (d *DataPlane) openStatus() error {
 			if err != nil {
 				return err
 			}
-			on = tls.NewListener(on, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: pairs})
+			on = tls.NewListener(on, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: tlsutil.Chooser(pairs)})
 		}
 		d.statusOn = append(d.statusOn, on)
 	}

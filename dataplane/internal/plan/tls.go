@@ -14,6 +14,7 @@ import (
 	"github.com/sluice-gateway/sluice/dataplane/internal/cow"
 	"github.com/sluice-gateway/sluice/dataplane/internal/transport"
 	"github.com/sluice-gateway/sluice/shared/entity"
+	"github.com/sluice-gateway/sluice/shared/tlsutil"
 )
 
 // UpstreamTLS says how the targets of a service are verified.
@@ -21,12 +22,17 @@ type UpstreamTLS struct {
 	// ID tells configurations apart that differ.
 	ID     string
 	config *tls.Config
+	// verify checks what a server of a name shows; nil checks nothing.
+	verify func(state *tls.ConnectionState, name string) error
 }
 
 // Config returns a client config of its own for a server name.
 func (u *UpstreamTLS) Config(serverName string) *tls.Config {
 	c := u.config.Clone()
 	c.ServerName = serverName
+	if u.verify != nil {
+		c.VerifyConnection = func(state tls.ConnectionState) error { return u.verify(&state, serverName) }
+	}
 	return c
 }
 
@@ -80,13 +86,14 @@ func (b *Builder) upstreamTLS(p *Plan, s *entity.Service) (*UpstreamTLS, error) 
 	}
 	// The chain is checked here so that tls_verify_depth can be honoured.
 	c.InsecureSkipVerify = true
+	u := &UpstreamTLS{config: c}
 	if verify {
 		depth := -1
 		if s.TLSVerifyDepth != nil {
 			depth = *s.TLSVerifyDepth
 		}
 		_, _ = fmt.Fprintf(id, " depth %d", depth)
-		c.VerifyConnection = func(state tls.ConnectionState) error { return verifyChain(state, roots, depth) }
+		u.verify = func(state *tls.ConnectionState, name string) error { return verifyChain(state, name, roots, depth) }
 	}
 	if s.ClientCertificate != nil {
 		e := get[entity.Certificate](p, "certificates", s.ClientCertificate.ID)
@@ -102,16 +109,21 @@ func (b *Builder) upstreamTLS(p *Plan, s *entity.Service) (*UpstreamTLS, error) 
 		}
 		_, _ = fmt.Fprintf(id, " client %x", sha256.Sum256([]byte(e.Cert)))
 	}
-	return &UpstreamTLS{ID: hex.EncodeToString(id.Sum(nil)[:16]), config: c}, nil
+	u.ID = hex.EncodeToString(id.Sum(nil)[:16])
+	return u, nil
 }
 
 // verifyChain checks a server's certificate as crypto/tls would, with a limit on the
-// number of authorities between it and a root.
-func verifyChain(state tls.ConnectionState, roots *x509.CertPool, depth int) error {
+// number of authorities between it and a root. The name may be an address, which is not in
+// the handshake's own state.
+func verifyChain(state *tls.ConnectionState, name string, roots *x509.CertPool, depth int) error {
+	if name == "" {
+		return errors.New("there is no name to verify the upstream's certificate for")
+	}
 	if len(state.PeerCertificates) == 0 {
 		return errors.New("the upstream sent no certificate")
 	}
-	o := x509.VerifyOptions{Roots: roots, DNSName: state.ServerName, Intermediates: x509.NewCertPool()}
+	o := x509.VerifyOptions{Roots: roots, DNSName: name, Intermediates: x509.NewCertPool()}
 	for _, c := range state.PeerCertificates[1:] {
 		o.Intermediates.AddCert(c)
 	}
@@ -152,7 +164,7 @@ func (p *Plan) Certificate(hello *tls.ClientHelloInfo) *tls.Certificate {
 	for _, c := range append(candidates, "*") {
 		list := p.certificates.names[c]
 		for _, cert := range list {
-			if hello.SupportsCertificate(cert) == nil {
+			if tlsutil.Supports(hello, cert) {
 				return cert
 			}
 		}

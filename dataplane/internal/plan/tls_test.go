@@ -1,8 +1,15 @@
 package plan_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
 	"testing"
 	"time"
 
@@ -100,5 +107,45 @@ func TestUpstreamTLS(t *testing.T) {
 	}
 	if c := r.route("/a").Service.TLS.Config("server.example"); c.ServerName != "server.example" || c.MinVersion != tls.VersionTLS12 {
 		t.Errorf("config is %+v", c)
+	}
+}
+
+// TestUpstreamsAreVerifiedByName holds that a certificate has to be for the name that was
+// asked for, also where that is an address, which a handshake does not tell.
+func TestUpstreamsAreVerifiedByName(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, authority("server.test", "127.0.0.1"), authority("server.test", "127.0.0.1"), key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRoom(t)
+	r.apply(true,
+		put("ca_certificates", "ca", object{"cert": string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))}),
+		put("services", "s", object{"host": "h", "protocol": "https", "tls_verify": true, "tls_verify_depth": 0, "ca_certificates": []string{"ca"}}),
+		put("routes", "r", object{"paths": []string{"/"}, "service": ref("s")}),
+	)
+	for name, good := range map[string]bool{"server.test": true, "127.0.0.1": true, "other.test": false, "127.0.0.2": false, "": false} {
+		there, here := net.Pipe()
+		server := tls.Server(there, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}})
+		go func() {
+			_ = server.Handshake()
+			_, _ = server.Read(make([]byte, 1))
+		}()
+		if err := tls.Client(here, r.route("/").Service.TLS.Config(name)).Handshake(); (err == nil) != good {
+			t.Errorf("%q: %v", name, err)
+		}
+		_, _ = here.Close(), there.Close()
+	}
+}
+
+// authority is a template of a certificate that signs itself.
+func authority(name, address string) *x509.Certificate {
+	return &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, IPAddresses: []net.IP{net.ParseIP(address)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
 }

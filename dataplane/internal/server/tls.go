@@ -3,6 +3,8 @@ package server
 import (
 	"crypto/tls"
 	"errors"
+
+	"github.com/sluice-gateway/sluice/shared/tlsutil"
 )
 
 var errNoCertificate = errors.New("no certificate for the name")
@@ -34,14 +36,8 @@ func (s *Server) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, erro
 			return c, nil
 		}
 	}
-	list := *s.certificates.Load()
-	for i := range list {
-		if hello.SupportsCertificate(&list[i]) == nil {
-			return &list[i], nil
-		}
-	}
-	if len(list) > 0 {
-		return &list[0], nil
+	if c := tlsutil.Choose(hello, *s.certificates.Load()); c != nil {
+		return c, nil
 	}
 	return nil, errNoCertificate
 }
