@@ -153,6 +153,9 @@ func (p *Proxy) Refuse(x *pdk.Exchange, r Responder, status int) {
 	if x.Start.IsZero() {
 		x.Start = clock.Now()
 	}
+	if !x.Request.Client.IsValid() {
+		x.Request.Client = x.Request.Peer
+	}
 	x.ID = p.ids.next(&x.Text)
 	message := pdk.StatusMessage(status)
 	if status == 494 {
