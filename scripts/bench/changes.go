@@ -144,7 +144,8 @@ func calls(nc net.Conn, between, first time.Duration, until time.Time) (took []t
 		if err != nil {
 			return took, err
 		}
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		_, err = io.Copy(io.Discard, resp.Body)
+		if err := errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK {
 			return took, fmt.Errorf("answer with status %d, %w", resp.StatusCode, err)
 		}
 		now := time.Now()
@@ -156,7 +157,7 @@ func calls(nc net.Conn, between, first time.Duration, until time.Time) (took []t
 	return took, nil
 }
 
-func (r *changesRow) print(out io.Writer) {
+func printChanges(out io.Writer, r *changesRow) {
 	of := func(list []float64) float64 { return median(slices.Clone(list)) }
 	ratios := make([]float64, len(r.QuietP99))
 	for i := range ratios {

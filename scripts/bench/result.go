@@ -113,7 +113,7 @@ func (r *result) print(out io.Writer) {
 		printLow(out, r.Low)
 		printIdle(out, r.Idle)
 		printScale(out, r.Scale)
-		r.Changes.print(out)
+		printChanges(out, r.Changes)
 	}
 	_, _ = fmt.Fprintf(out, "\n%d new routes: Admin API answers in %.1f ms, and the route serves %.1f ms later (medians; 90 of 100 within %.1f ms; goal 20 ms)\n",
 		r.Write.Count, r.Write.AdminP50, r.Write.ServedP50, r.Write.ServedP90)
