@@ -76,7 +76,7 @@ func (d *DataPlane) openServer(prefix string) error {
 	if err != nil {
 		return err
 	}
-	lowest, highest, err := tlsVersions(d.s.String("ssl_protocols"))
+	terms, err := terms(d.s)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (d *DataPlane) openServer(prefix string) error {
 		Handshake:      d.proxy.Handshake,
 		Certificate:    func(hello *tls.ClientHelloInfo) *tls.Certificate { return d.plans.Current().Certificate(hello) },
 		ProxiesTrusted: proxies, ClientAuth: auth, ClientCAs: authorities,
-		MinTLS: lowest, MaxTLS: highest, MaxRequests: orNegative(d.s.Int("nginx_http_keepalive_requests")),
+		MinTLS: terms.lowest, MaxTLS: terms.highest, Suites: terms.suites, NoTickets: d.s.String("ssl_session_tickets") == "off", MaxRequests: orNegative(d.s.Int("nginx_http_keepalive_requests")),
 		Logger: d.log.Named("server"),
 	})
 	if err != nil {

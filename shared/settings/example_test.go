@@ -19,7 +19,7 @@ func TestExample(t *testing.T) {
 				t.Error("two examples differ")
 			}
 			for line := range strings.Lines(text) {
-				if len(line) > 140 {
+				if len(line) > 140 && !strings.HasPrefix(line, "#ssl_ciphers") { // its default is that long
 					t.Errorf("a line is too long: %s", line)
 				}
 			}

@@ -3,8 +3,12 @@ package settings
 // Values that several keys share.
 var (
 	logLevels = []string{"debug", "info", "notice", "warn", "error", "crit", "alert", "emerg"}
-	flavors   = []string{"traditional_compatible", "traditional", "expressions"}
-	tlsNames  = []string{"TLSv1.1", "TLSv1.2", "TLSv1.3"}
+	// Mozilla's list, some of which Go does not have.
+	intermediateCiphers = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:" +
+		"ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305:" +
+		"DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305"
+	flavors  = []string{"traditional_compatible", "traditional", "expressions"}
+	tlsNames = []string{"TLSv1.1", "TLSv1.2", "TLSv1.3"}
 	// instruments are Kong's; db_query and http_client have nothing here to make spans of.
 	instruments = []string{"off", "all", "request", "router", "balancer", "plugin_rewrite", "plugin_access", "plugin_header_filter", "dns_query", "db_query", "http_client"}
 	recordTypes = []string{"LAST", "SRV", "A", "AAAA", "CNAME"}
@@ -97,6 +101,9 @@ var keys = []Key{
 	// Clients of the proxy.
 	{Name: "ssl_cert", Kind: PEMs, Planes: DataPlane, Description: "Certificates where no SNI matches; made in the prefix when unset."},
 	{Name: "ssl_cert_key", Kind: PEMs, Planes: DataPlane, Secret: true, Description: "Keys of ssl_cert, in the same order."},
+	{Name: "ssl_cipher_suite", Kind: String, Default: "intermediate", Planes: DataPlane, OneOf: []string{"modern", "intermediate", "old", "fips", "custom"}, Description: "Which cipher suites clients may use, after Mozilla's names; modern, old and fips choose the versions of TLS as well."},
+	{Name: "ssl_ciphers", Kind: String, Default: intermediateCiphers, Planes: DataPlane, Description: "Cipher suites of TLS 1.2 with ssl_cipher_suite = custom: OpenSSL's names between colons."},
+	{Name: "ssl_session_tickets", Kind: String, Default: "on", Planes: DataPlane, OneOf: []string{"on", "off"}, Description: "Let clients resume sessions of TLS with tickets."},
 	{Name: "ssl_protocols", Kind: String, Default: "TLSv1.2 TLSv1.3", Planes: DataPlane, Description: "Versions of TLS for clients, separated by spaces."},
 	{Name: "nginx_proxy_ssl_verify_client", Kind: String, Default: "off", Planes: DataPlane, OneOf: []string{"off", "optional_no_ca", "optional", "on"}, Description: "Whether clients are asked for a certificate: not, without judging it, with judging it when they have one, or always."},
 	{Name: "nginx_proxy_ssl_client_certificate", Kind: PEM, Planes: DataPlane, Description: "Authorities of clients' certificates, for nginx_proxy_ssl_verify_client."},

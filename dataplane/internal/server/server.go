@@ -47,6 +47,10 @@ type Options struct {
 	ClientCAs  *x509.CertPool
 	// MinTLS and MaxTLS are versions; 0 means TLS 1.2 and the newest.
 	MinTLS, MaxTLS uint16
+	// Suites are the cipher suites of TLS 1.2 and before; nil means crypto/tls's choice.
+	Suites []uint16
+	// NoTickets has every client make a whole handshake.
+	NoTickets bool
 	// ProxiesTrusted are peers whose PROXY header names the client, which is what
 	// real_ip_header=proxy_protocol asks for. The header of others is read and ignored.
 	ProxiesTrusted []netip.Prefix

@@ -383,3 +383,23 @@ func TestPart(t *testing.T) {
 		}
 	}
 }
+
+// TestTickets holds that sessions are resumed unless that is switched off.
+func TestTickets(t *testing.T) {
+	for _, off := range []bool{false, true} {
+		s := start(t, "127.0.0.1:0 ssl", func(o *server.Options) { o.NoTickets = off })
+		config := &tls.Config{ServerName: "a.test", InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1), MaxVersion: tls.VersionTLS12} //nolint:gosec // the certificate is our own
+		resumed := false
+		for range 2 {
+			c, err := tls.Dial("tcp", s.Addrs()[0].String(), config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resumed = c.ConnectionState().DidResume
+			_ = c.Close()
+		}
+		if resumed == off {
+			t.Errorf("without tickets %v: resumed %v", off, resumed)
+		}
+	}
+}

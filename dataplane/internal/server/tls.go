@@ -13,6 +13,7 @@ var errNoCertificate = errors.New("no certificate for the name")
 // once, because they hold the keys of session tickets.
 func (s *Server) configs() map[bool]*tls.Config {
 	base := &tls.Config{MinVersion: s.o.MinTLS, MaxVersion: s.o.MaxTLS, NextProtos: []string{"http/1.1"}, GetCertificate: s.certificate}
+	base.CipherSuites, base.SessionTicketsDisabled = s.o.Suites, s.o.NoTickets
 	base.ClientAuth, base.ClientCAs = s.o.ClientAuth, s.o.ClientCAs
 	if base.MinVersion == 0 {
 		base.MinVersion = tls.VersionTLS12
