@@ -116,7 +116,8 @@ func TestArrowsPointDown(t *testing.T) {
 			{"dataplane/internal/router", "dataplane/internal/balancer", "dataplane/internal/pluginhost"},
 			{"dataplane/internal/transport", "dataplane/internal/diskcache", "dataplane/internal/identity", "dataplane/internal/crashloop"},
 			{"dataplane/internal/resolver"},
-			{"dataplane/internal/config", "dataplane/internal/h2", "dataplane/internal/message", "dataplane/internal/rawio", "dataplane/internal/clock", "dataplane/internal/cow", "dataplane/internal/accesslog", "dataplane/internal/counters"},
+			{"dataplane/internal/config", "dataplane/internal/h2", "dataplane/internal/message", "dataplane/internal/cow", "dataplane/internal/accesslog", "dataplane/internal/counters"},
+			{"dataplane/internal/rawio", "dataplane/internal/clock"},
 		},
 		{
 			{"shared/plugins"},

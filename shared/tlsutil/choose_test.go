@@ -42,6 +42,7 @@ func TestChooser(t *testing.T) {
 	for suite, want := range map[uint16]string{tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: "rsa", tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: "ecdsa"} {
 		for _, name := range []string{"in.test", "other.test", ""} {
 			there, here := net.Pipe()
+			_ = here.SetDeadline(time.Now().Add(10 * time.Second))
 			server := tls.Server(there, &tls.Config{GetCertificate: tlsutil.Chooser(list)})
 			go func() { _ = server.Handshake() }()
 			//nolint:gosec // what it gets is what is looked at

@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/clock"
+	"github.com/sluice-gateway/sluice/dataplane/internal/rawio"
 )
 
 // Options of a connection.
@@ -60,7 +63,8 @@ type Conn struct {
 	out      []byte // frames to write
 	spare    []byte
 	flushing bool
-	drained  sync.Cond // out was written
+	writeBy  rawio.Deadline // of whoever flushes
+	drained  sync.Cond      // out was written
 	encoder  *hpack.Encoder
 	encoded  bytes.Buffer
 	known    map[hpack.HeaderField]hpack.HeaderField
@@ -343,7 +347,7 @@ func (c *Conn) goneLocked(s *Stream) {
 		c.remote--
 	}
 	if len(c.streams) == 0 {
-		c.idleSince = time.Now()
+		c.idleSince = clock.Now()
 		c.maybeEndLocked()
 	}
 }
@@ -417,7 +421,7 @@ func (c *Conn) handleAll(wantPreface *bool) error {
 		b, *wantPreface = b[n:], false
 	}
 	c.mu.Lock()
-	c.heard, c.pinged = time.Now(), time.Time{}
+	c.heard, c.pinged = clock.Now(), time.Time{}
 	var err error
 	whole := false
 	for err == nil {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/clock"
 )
 
 // maxPending bounds what is appended and not written, in bytes, beyond one frame.
@@ -58,7 +60,9 @@ const onePut = 64 << 10
 func (c *Conn) put(b []byte) error {
 	for len(b) > 0 {
 		part := b[:min(len(b), onePut)]
-		_ = c.nc.SetWriteDeadline(time.Now().Add(c.o.WriteTimeout))
+		if at, ok := c.writeBy.Due(clock.Now(), c.o.WriteTimeout); ok {
+			_ = c.nc.SetWriteDeadline(at)
+		}
 		if _, err := c.nc.Write(part); err != nil {
 			return err
 		}
