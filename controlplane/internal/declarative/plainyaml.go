@@ -33,13 +33,13 @@ func plainYAML(text []byte) (v any, ok bool) {
 		var line string
 		line, rest, _ = strings.Cut(rest, "\n")
 		trimmed := strings.TrimLeft(line, " ")
-		if first && line == "---" || trimmed == "" || trimmed[0] == '#' {
-			continue
-		}
 		for i := range len(line) {
 			if line[i] < ' ' || line[i] >= 0x7f {
 				return nil, false
 			}
+		}
+		if first && line == "---" || trimmed == "" || trimmed[0] == '#' {
+			continue
 		}
 		r.lines = append(r.lines, plainLine{len(line) - len(trimmed), strings.TrimRight(trimmed, " ")})
 	}
