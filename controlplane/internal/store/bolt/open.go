@@ -86,6 +86,10 @@ func open(ctx context.Context, o Options) (*Store, error) {
 		_ = s.db.Close()
 		return nil, err
 	}
+	_ = s.db.View(func(b *bbolt.Tx) error {
+		s.release(b) // all of it was read
+		return nil
+	})
 	p := s.head.Load().position(s.lineage)
 	o.Logger.Info("store is open", "path", o.Path, "lineage", p.Lineage, "generation", p.Generation,
 		"revision", p.Revision, "entities", s.tree.Count(), "duration_ms", time.Since(started).Milliseconds())
