@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -142,4 +143,78 @@ func TestOpenAPI(t *testing.T) {
 	c.do("POST", "/schemas/services/validate", `{"host":"h"}`, 200)
 	c.do("DELETE", "/services/s/routes/r", "", 204)
 	c.do("GET", "/clustering/data-planes", "", 200)
+	c.do("POST", "/consumer_groups", `{"name":"gold"}`, 201)
+	c.do("POST", "/consumer_groups/gold/consumers", `{"consumer":"u"}`, 201)
+	c.do("POST", "/consumer_groups/gold/consumers", `{}`, 400)
+	c.do("GET", "/consumer_groups/gold", "", 200)
+	c.do("GET", "/consumer_groups/gold?list_consumers=false", "", 200)
+	c.do("GET", "/consumer_groups", "", 200)
+	c.do("GET", "/consumer_groups/gold/consumers?size=1", "", 200)
+	c.do("GET", "/consumer_groups/gold/consumers/u", "", 200)
+	c.do("GET", "/consumers/u/consumer_groups", "", 200)
+	c.do("GET", "/consumers/u/consumer_groups/gold", "", 200)
+	c.do("DELETE", "/consumers/u/consumer_groups/gold", "", 204)
+	c.do("POST", "/consumers/u/consumer_groups", `{"group":"gold"}`, 201)
+	c.do("DELETE", "/consumers/u/consumer_groups", "", 204)
+	c.do("POST", "/workspaces", `{"name":"team"}`, 201)
+	c.do("DELETE", "/workspaces/team?cascade=true", "", 204)
+	c.everyGet(endpoints.Data)
+}
+
+// everyGet asks for everything that is there to read, with what the calls before have made,
+// and has the answers judged.
+func (c *checkedClient) everyGet(paths []string) {
+	c.t.Helper()
+	names := map[string]string{
+		"services": "s", "consumers": "u", "upstreams": "up", "targets": "1.2.3.4:80", "vaults": "my-env", "key_sets": "ks", "consumer_groups": "gold",
+		"workspaces": "default", "tags": "t", "name": "key-auth", "keyauth_credentials": "k", "routes": "none",
+	}
+	asked := 0
+	for _, path := range paths {
+		parts := strings.Split(path, "/")
+		for i, part := range parts {
+			if kind, ok := strings.CutPrefix(part, "{"); ok {
+				parts[i] = "00000000-0000-4000-8000-000000000009"
+				if name := names[strings.TrimSuffix(kind, "}")]; name != "" {
+					parts[i] = name
+				}
+			}
+		}
+		asked += c.get(strings.Join(parts, "/"))
+	}
+	if asked < 60 {
+		c.t.Errorf("only %d paths could be read", asked)
+	}
+}
+
+// get has the answer to a GET judged, whatever it is, and counts it when there is one.
+func (c *checkedClient) get(path string) (found int) {
+	c.t.Helper()
+	newRequest := func() *http.Request {
+		request, err := http.NewRequestWithContext(c.t.Context(), "GET", c.base+path, nil)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		return request
+	}
+	answer, err := transport.Do(newRequest())
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	got, err := io.ReadAll(answer.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if answer.StatusCode == http.StatusMethodNotAllowed {
+		return 0 // nothing is there to read
+	}
+	if answer.StatusCode == http.StatusOK {
+		found = 1
+	}
+	answer.Body = io.NopCloser(bytes.NewReader(got))
+	if ok, errs := c.v.ValidateHttpResponse(newRequest(), answer); !ok {
+		c.tell(fmt.Sprintf("answer %d to GET %s: %s", answer.StatusCode, path, got), errs)
+	}
+	return found
 }

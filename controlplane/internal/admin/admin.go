@@ -96,6 +96,8 @@ type API struct {
 	throttle *access.Throttle
 	nested   map[string]string // path of a collection below a parent -> the kind's name
 	docs     map[string]doc    // what the paths of kinds are, for the description of the API
+	// sides are the paths of memberships.
+	sides map[string]side
 
 	requests, accepted, handled, active, idle atomic.Int64
 

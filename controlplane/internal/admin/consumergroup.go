@@ -29,11 +29,13 @@ func (a *API) addGroups() {
 	if consumers == nil || groups == nil || members == nil {
 		return
 	}
+	a.sides = map[string]side{}
 	for _, s := range []side{
 		{members, groups, consumers, "consumer_group", "consumer", named("consumer"), "consumer_group", kindConsumers},
 		{members, consumers, groups, "consumer", "consumer_group", named("group"), "consumer", kindConsumerGroups},
 	} {
 		path := "/" + s.above.Schema.Collection() + item(s.above) + "/" + s.below.Schema.Collection()
+		a.sides[path], a.sides[path+item(s.below)] = s, s
 		a.table.add(path, map[string]handler{http.MethodGet: s.list, http.MethodPost: s.join, http.MethodDelete: s.leaveAll})
 		a.table.add(path+item(s.below), map[string]handler{http.MethodGet: s.get, http.MethodDelete: s.leave})
 	}

@@ -241,18 +241,21 @@ func failures() schema.Object {
 	for name, description := range map[string]string{
 		"BadRequest": "What was given is refused; fields tell why.", "NotFound": "There is no such entity or path.",
 		"Conflict": "Another entity has a value that must be unique.", "PreconditionFailed": "The entity is another one than If-Match says.",
-		"TooLarge": "The body is too large.", "Error": "The request was refused or failed.",
+		"TooLarge": "The body is too large.",
 	} {
 		out[name] = schema.Object{
 			"description": description,
 			"content":     schema.Object{mediaJSON: schema.Object{"schema": schema.Object{"$ref": "#/components/schemas/error"}}},
 		}
 	}
-	out["UnsupportedMediaType"] = schema.Object{
-		"description": "The body is in no known form.", "content": schema.Object{
-			"text/html": schema.Object{"schema": schema.Object{"type": "string"}},
-			mediaJSON:   schema.Object{"schema": schema.Object{"$ref": "#/components/schemas/error"}},
-		},
+	// Some refusals are pages of the server below the API.
+	for name, description := range map[string]string{"UnsupportedMediaType": "The body is in no known form.", "Error": "The request was refused or failed."} {
+		out[name] = schema.Object{
+			"description": description, "content": schema.Object{
+				"text/html": schema.Object{"schema": schema.Object{"type": "string"}},
+				mediaJSON:   schema.Object{"schema": schema.Object{"$ref": "#/components/schemas/error"}},
+			},
+		}
 	}
 	out["NotModified"] = schema.Object{"description": "The content is what the reader has."}
 	return out

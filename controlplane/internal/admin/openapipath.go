@@ -98,6 +98,11 @@ func (a *API) describeKind(o schema.Object, method string, d doc) {
 	case method == http.MethodGet:
 		o["summary"] = "Read one of the " + kind
 		o["parameters"] = refs("parameters", "If-None-Match")
+		if kind == kindConsumerGroups && d.role == roleItem {
+			o["summary"] = "Read a consumer group and who is in it"
+			o["parameters"] = []any{truth("list_consumers", "Whether consumers are listed; true unless said otherwise."), ref("parameters/If-None-Match")}
+			answers["schema"] = groupSchema()
+		}
 		responses["200"] = success("The entity.", answers, headers)
 		responses["304"] = ref("responses/NotModified")
 	case method == http.MethodDelete:
@@ -108,6 +113,9 @@ func (a *API) describeKind(o schema.Object, method string, d doc) {
 			return
 		}
 		o["parameters"] = refs("parameters", "If-Match", "Wait")
+		if kind == kindWorkspaces {
+			o["parameters"] = []any{truth("cascade", "Delete the entities of the workspace too; refused otherwise when there are any."), ref("parameters/Wait")}
+		}
 		responses["204"] = schema.Object{"description": "It is not there (any more).", "headers": schema.Object{"X-Sluice-Revision": ref("headers/Revision")}}
 		responses["412"] = ref("responses/PreconditionFailed")
 	default:
@@ -167,6 +175,10 @@ var other = map[string]string{
 
 // describeOther completes the operation of a path that is no kind's own.
 func (a *API) describeOther(o schema.Object, method, pattern string) {
+	if s, ok := a.sides[pattern]; ok {
+		s.describe(o, method, strings.HasSuffix(pattern, "}"))
+		return
+	}
 	o["tags"] = []any{tagNode}
 	o["summary"] = other[method+" "+pattern]
 	if o["summary"] == "" {
@@ -175,6 +187,9 @@ func (a *API) describeOther(o schema.Object, method, pattern string) {
 	}
 	anything := schema.Object{"description": "Done.", "content": schema.Object{mediaJSON: schema.Object{"schema": schema.Object{}}}}
 	o["responses"] = schema.Object{"2XX": anything, "default": ref("responses/Error")}
+	if pattern == "/metrics" {
+		anything["content"] = schema.Object{"text/plain": schema.Object{"schema": schema.Object{"type": "string"}}}
+	}
 	if !bodyless[method] {
 		o["requestBody"] = bodyOf(schema.Object{})
 	}
@@ -204,4 +219,60 @@ func (a *API) describeOther(o schema.Object, method, pattern string) {
 
 func flag(name, description string) schema.Object {
 	return schema.Object{"name": name, "in": "query", "description": description, "schema": schema.Object{"enum": []any{"0", "1"}}}
+}
+
+// truth is a query that is true or false.
+func truth(name, description string) schema.Object {
+	return schema.Object{"name": name, "in": "query", "description": description, "schema": schema.Object{"enum": []any{"true", "false"}}}
+}
+
+// groupSchema is what a consumer group is answered as.
+func groupSchema() schema.Object {
+	return schema.Object{
+		"type": "object", "required": []any{"consumer_group"},
+		"properties": schema.Object{
+			"consumer_group": ref("schemas/" + kindConsumerGroups),
+			kindConsumers:    schema.Object{"type": "array", "items": ref("schemas/" + kindConsumers)},
+		},
+		"additionalProperties": false,
+	}
+}
+
+// describe completes the operation of a path of memberships.
+func (s side) describe(o schema.Object, method string, item bool) {
+	above, below := s.above.Kind(), s.below.Kind()
+	o["tags"] = []any{above}
+	responses := schema.Object{"400": ref("responses/BadRequest"), "404": ref("responses/NotFound"), "default": ref("responses/Error")}
+	o["responses"] = responses
+	one := schema.Object{"schema": ref("schemas/" + below)}
+	revision := schema.Object{"X-Sluice-Revision": ref("headers/Revision")}
+	switch {
+	case method == http.MethodGet && item:
+		o["summary"] = "Read one of the " + below + ", when it is a member"
+		responses["200"] = success("The entity at the other end.", one, schema.Object{})
+	case method == http.MethodGet:
+		o["summary"] = "List the " + below + " of one of the " + above
+		o["parameters"] = refs("parameters", "size", "offset")
+		responses["200"] = success("One page of "+below+".", schema.Object{"schema": listOf(ref("schemas/" + below))}, schema.Object{})
+	case method == http.MethodPost:
+		argument := s.argument.Fields[0].Name
+		o["summary"] = "Add one of the " + below
+		o["parameters"] = refs("parameters", "Wait")
+		o["requestBody"] = bodyOf(schema.Object{
+			"type": "object", "required": []any{argument}, "additionalProperties": false,
+			"properties": schema.Object{argument: schema.Object{"type": "string", "description": "The id or name of what is added."}},
+		})
+		responses["201"] = success("Both ends of the membership.", schema.Object{"schema": schema.Object{
+			"type": "object", "required": []any{s.one, s.many}, "additionalProperties": false,
+			"properties": schema.Object{s.one: ref("schemas/" + above), s.many: schema.Object{"type": "array", "items": ref("schemas/" + below)}},
+		}}, revision)
+		responses["409"], responses["413"], responses["415"] = ref("responses/Conflict"), ref("responses/TooLarge"), ref("responses/UnsupportedMediaType")
+	default:
+		o["summary"] = "Remove one of the " + below
+		if !item {
+			o["summary"] = "Remove all of the " + below
+		}
+		o["parameters"] = refs("parameters", "Wait")
+		responses["204"] = schema.Object{"description": "It is no member (any more).", "headers": revision}
+	}
 }
