@@ -139,12 +139,37 @@ func (r *plainReader) below(least int, key bool) (any, bool) {
 }
 
 var (
-	plainWord   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_./-]*$`)
 	plainValue  = regexp.MustCompile(`^[A-Za-z_/](?:[A-Za-z0-9_./=+~^$%@()*-]|:[A-Za-z0-9_./*-])*(?: [A-Za-z0-9_./=+~^$%@()-]+)*$`)
-	plainInt    = regexp.MustCompile(`^(?:0|-?[1-9][0-9]{0,17})$`)
 	plainFloat  = regexp.MustCompile(`^-?(?:0|[1-9][0-9]{0,9})\.[0-9]{1,9}$`)
 	plainNumber = regexp.MustCompile(`^(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?::[0-9]+)?|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})$`)
 )
+
+// isWord tells whether a text is a word that needs no quotes: most are.
+func isWord(text string) bool {
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '_':
+		case i > 0 && (c >= '0' && c <= '9' || c == '.' || c == '/' || c == '-'):
+		default:
+			return false
+		}
+	}
+	return text != ""
+}
+
+// isInt tells whether a text is an integer of up to 18 digits in its only form.
+func isInt(text string) bool {
+	digits := strings.TrimPrefix(text, "-")
+	if digits == "" || len(digits) > 18 || digits[0] == '0' && text != "0" {
+		return false
+	}
+	for i := range len(digits) {
+		if digits[i] < '0' || digits[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
 
 // plainKey takes a key off a line.
 func plainKey(text string) (key, rest string, ok bool) {
@@ -162,7 +187,7 @@ func plainKey(text string) (key, rest string, ok bool) {
 		rest = text[end+1:]
 	} else {
 		key, rest, ok = strings.Cut(text, ":")
-		if !ok || !plainWord.MatchString(key) {
+		if !ok || !isWord(key) {
 			return "", "", false
 		}
 	}
@@ -200,7 +225,7 @@ func plainScalar(text string) (any, bool) {
 		return strings.ReplaceAll(inner[:len(inner)-1], "''", "'"), true
 	case c >= '0' && c <= '9' || c == '-':
 		switch {
-		case plainInt.MatchString(text):
+		case isInt(text):
 			n, err := strconv.ParseInt(text, 10, 64)
 			return n, err == nil
 		case plainFloat.MatchString(text):
@@ -210,7 +235,7 @@ func plainScalar(text string) (any, bool) {
 			return text, true
 		}
 		return nil, false
-	case plainValue.MatchString(text) && !words[strings.ToLower(text)]:
+	case (isWord(text) || plainValue.MatchString(text)) && !words[strings.ToLower(text)]:
 		return text, true
 	}
 	return nil, false
