@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/accesslog"
 	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
+	"github.com/sluice-gateway/sluice/dataplane/internal/controlclient"
 	"github.com/sluice-gateway/sluice/dataplane/internal/counters"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
 	"github.com/sluice-gateway/sluice/dataplane/internal/server"
@@ -272,7 +273,7 @@ func (d *DataPlane) facts() status.Facts {
 	out := status.Facts{
 		Position: f.Position, Head: f.Head, Source: f.Source, AppliedAt: f.AppliedAt,
 		Connected: f.Connected, ControlError: f.ControlError, CacheError: f.CacheError,
-		Refused: f.Refused, Reasons: f.Reasons,
+		Refused: f.Refused, Reasons: f.Reasons, LeftOut: f.LeftOut, Integrity: integrity(&f.Integrity),
 		Requests: counts.Requests.Load(), Active: counts.Active.Load(), Panics: counts.Panics.Load(),
 		Connections: status.Connections(d.server.Connections()), Routes: p.Routes(), Entities: p.Entities(),
 	}
@@ -280,5 +281,12 @@ func (d *DataPlane) facts() status.Facts {
 		out.ControlError = f.Held
 	}
 	out.CertificateExpires, out.CertificateError = d.link.certificate()
+	if err := d.guard.Err(); err != nil && out.CacheError == "" {
+		out.CacheError = err.Error()
+	}
 	return out
+}
+
+func integrity(i *controlclient.Integrity) status.Integrity {
+	return status.Integrity{Passes: i.Passes, Found: i.Found, Repaired: i.Repaired, Last: i.Last, LastAt: i.LastAt}
 }

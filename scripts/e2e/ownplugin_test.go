@@ -15,21 +15,7 @@ func TestOwnPlugin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, work := t.TempDir(), ownWorkspace(t, example)
-	for _, args := range [][]string{
-		{"vet", "./..."},
-		{"test", "-count=1", "./..."},
-		{"build", "-o", filepath.Join(dir, "sluice-controlplane"), "./cmd/controlplane"},
-		{"build", "-o", filepath.Join(dir, "sluice-dataplane"), "./cmd/dataplane"},
-	} {
-		command := exec.Command("go", args...)
-		command.Dir = example
-		command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK="+work)
-		if out, err := command.CombinedOutput(); err != nil {
-			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-	}
-	c := newClusterOf(t, dir, 1)
+	c := newClusterOf(t, buildOwn(t, example), 1)
 	n := c.nodes[0]
 	up := newEcho(t, "up")
 	c.serve("greeted", up.URL, "/greeted")
@@ -44,6 +30,27 @@ func TestOwnPlugin(t *testing.T) {
 	if r := n.status.get("/metrics"); !strings.Contains(string(r.body), "hello_greetings_total ") {
 		t.Errorf("the node has no metrics of hello:\n%s", r.body)
 	}
+}
+
+// buildOwn tests and builds programs of a module outside of the tree, and returns their
+// folder.
+func buildOwn(t *testing.T, module string) string {
+	t.Helper()
+	dir, work := t.TempDir(), ownWorkspace(t, module)
+	for _, args := range [][]string{
+		{"vet", "./..."},
+		{"test", "-count=1", "./..."},
+		{"build", "-o", filepath.Join(dir, "sluice-controlplane"), "./cmd/controlplane"},
+		{"build", "-o", filepath.Join(dir, "sluice-dataplane"), "./cmd/dataplane"},
+	} {
+		command := exec.Command("go", args...)
+		command.Dir = module
+		command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK="+work)
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	return dir
 }
 
 // ownWorkspace writes a go.work of the example and the modules that it needs.
