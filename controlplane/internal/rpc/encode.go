@@ -13,19 +13,27 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/snapshot"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
+	"github.com/sluice-gateway/sluice/shared/dictionary"
 	"github.com/sluice-gateway/sluice/shared/roothash"
 )
 
-// compressFrom is the size from which a change list is compressed. A frame of one
-// route stays readable and costs no decoder.
-const compressFrom = 4 << 10
+const (
+	// compressFrom is the size from which a change list is compressed. Below it the
+	// dictionary is what makes it small.
+	compressFrom = 4 << 10
+	// smallFrom is the size below which a change list is left alone.
+	smallFrom = 128
+)
 
-const encodingZstd = "zstd"
+const (
+	encodingZstd  = "zstd"
+	encodingZstd1 = "zstd-1"
+)
 
 // Encoder implements snapshot.Encoder.
 type Encoder struct {
-	zstd *zstd.Encoder
-	must map[string]bool
+	zstd, small *zstd.Encoder // small has dictionary 1
+	must        map[string]bool
 }
 
 // NewEncoder makes an encoder. A node that does not know one of the kinds in must has
@@ -35,7 +43,12 @@ func NewEncoder(must []string) (*Encoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make compressor: %w", err)
 	}
-	e := &Encoder{zstd: z, must: map[string]bool{}}
+	small, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
+		zstd.WithEncoderCRC(false), zstd.WithEncoderDict(dictionary.One))
+	if err != nil {
+		return nil, fmt.Errorf("make compressor with dictionary 1: %w", err)
+	}
+	e := &Encoder{zstd: z, small: small, must: map[string]bool{}}
 	for _, kind := range must {
 		e.must[kind] = true
 	}
@@ -67,8 +80,13 @@ func (e *Encoder) list(changes []*configv1.Change, form snapshot.Form) (snapshot
 		return snapshot.Part{}, fmt.Errorf("encode change list: %w", err)
 	}
 	part := snapshot.Part{Bytes: raw, Raw: len(raw), Sum: sha256.Sum256(raw)}
-	if len(raw) >= compressFrom && form&snapshot.Zstd != 0 {
+	switch {
+	case len(raw) >= compressFrom && form&snapshot.Zstd != 0:
 		part.Encoding, part.Bytes = encodingZstd, e.zstd.EncodeAll(raw, nil)
+	case len(raw) >= smallFrom && len(raw) < compressFrom && form&snapshot.Dictionary != 0:
+		if small := e.small.EncodeAll(raw, nil); len(small) < len(raw)*9/10 {
+			part.Encoding, part.Bytes = encodingZstd1, small
+		}
 	}
 	return part, nil
 }

@@ -1,12 +1,17 @@
 package rpc_test
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store/bolt"
 	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
@@ -16,7 +21,7 @@ import (
 // able is the hello of a node that can do everything.
 func able(name string) *configv1.Hello {
 	h := hello(name)
-	h.Features = []string{"zstd", "repair", "manifest", "parts", "short"}
+	h.Features = []string{"zstd", "zstd-1", "repair", "manifest", "parts", "short"}
 	return h
 }
 
@@ -111,7 +116,8 @@ func (n *node) has(list ...string) {
 func TestRepairSendsWhatDiffers(t *testing.T) {
 	p := start(t)
 	head := p.put(names(5000)...)
-	h := able("n")
+	h := hello("n")
+	h.Features = []string{"repair"} // what it is sent is to be seen
 	h.Position = inProto(head)
 	h.Position.Root = make([]byte, 32)
 	n := p.connect(h)
@@ -436,5 +442,60 @@ func TestSnapshotsWaitForTheirTurn(t *testing.T) {
 		to, _ := n.takeAll(nil)
 		n.equals(head)
 		n.ack(configv1.Ack_STATE_APPLIED, to)
+	}
+}
+
+// TestBytesOfAChange holds what a route costs on its way to a node and back, without what
+// HTTP/2 and TLS put around it.
+func TestBytesOfAChange(t *testing.T) {
+	p := start(t)
+	then := p.put(names(100)...)
+	h := able("n")
+	h.Position = inProto(then)
+	n := p.connect(h)
+	n.hear()
+	id := uuid.NewString()
+	body := fmt.Appendf(nil, `{"created_at":1795660129,"destinations":null,"headers":null,"hosts":null,"https_redirect_status_code":426,"id":%q,`+
+		`"methods":["GET","POST"],"name":"cart-checkout-r17","path_handling":"v0","paths":["/cart/v1/checkout"],"preserve_host":false,`+
+		`"protocols":["http","https"],"regex_priority":0,"request_buffering":true,"response_buffering":true,"service":{"id":%q},"snis":null,`+
+		`"sources":null,"strip_path":true,"tags":null,"updated_at":1795660129}`, id, uuid.NewString())
+	_, err := p.store.Update(t.Context(), store.Info{}, func(tx store.WriteTx) error { return tx.Put("routes", id, body, nil) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.got, n.said = 0, 0
+	f := n.hear().GetFrame()
+	if f.GetEncoding() != "zstd-1" {
+		t.Fatalf("frame %v", f)
+	}
+	n.change(f.GetChanges(), f.GetEncoding(), f.GetPayload())
+	if n.tree[id] != string(body) {
+		t.Errorf("the node gets %q", n.tree[id])
+	}
+	at := &configv1.Position{Revision: f.GetTo().GetRevision(), Root: f.GetTo().GetRoot()[:8]}
+	n.say(&configv1.SyncRequest{Message: &configv1.SyncRequest_Ack{Ack: &configv1.Ack{State: configv1.Ack_STATE_APPLIED, Position: at, ApplyUs: 700}}})
+	n.say(&configv1.SyncRequest{Message: &configv1.SyncRequest_Ack{Ack: &configv1.Ack{State: configv1.Ack_STATE_PERSISTED, Position: at}}})
+	t.Logf("a route of %d bytes takes %d to the node and %d back", len(body), n.got, n.said)
+	if n.got+n.said > 400 {
+		t.Errorf("%d bytes to the node and %d back", n.got, n.said)
+	}
+	n.equalsAck(p, at)
+}
+
+// equalsAck waits until the hub knows that the node serves a revision.
+func (n *node) equalsAck(p *plane, at *configv1.Position) {
+	n.t.Helper()
+	spec, err := hub.ParseSpec("all")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	head, err := p.store.Position()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(n.t.Context(), 5*time.Second)
+	defer cancel()
+	if _, err := p.hub.Wait(ctx, head, spec); err != nil {
+		n.t.Errorf("revision %d is not known to be served: %v", at.GetRevision(), err)
 	}
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/store/bolt"
 	"github.com/sluice-gateway/sluice/controlplane/internal/traffic"
 	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
+	"github.com/sluice-gateway/sluice/shared/dictionary"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/roothash"
 	"github.com/sluice-gateway/sluice/shared/tlsutil"
@@ -254,8 +255,8 @@ func (n *node) apply() (to *configv1.Position, whole bool) {
 
 func (n *node) change(changes []*configv1.Change, encoding string, payload []byte) {
 	n.t.Helper()
-	if encoding == "zstd" {
-		d, err := zstd.NewReader(nil)
+	if encoding != "" {
+		d, err := zstd.NewReader(nil, zstd.WithDecoderDicts(dictionary.One))
 		if err != nil {
 			n.t.Fatal(err)
 		}

@@ -47,7 +47,7 @@ const (
 )
 
 // features are the abilities of this control plane, as in the proto of Hello.
-var features = []string{encodingZstd, featureRepair, featureManifest, featureParts, featureShort}
+var features = []string{encodingZstd, encodingZstd1, featureRepair, featureManifest, featureParts, featureShort}
 
 const (
 	featureRepair   = "repair"
@@ -363,6 +363,8 @@ func able(h *hub.Hello, features []string) {
 		switch f {
 		case encodingZstd:
 			h.Form |= snapshot.Zstd
+		case encodingZstd1:
+			h.Form |= snapshot.Dictionary
 		case featureShort:
 			h.Form |= snapshot.Short
 		case featureParts:

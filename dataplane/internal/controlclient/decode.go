@@ -11,22 +11,26 @@ import (
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/config"
 	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
+	"github.com/sluice-gateway/sluice/shared/dictionary"
 )
 
 // maxRaw bounds what one message may become when it is decompressed.
 const maxRaw = 64 << 20
 
-const encodingZstd = "zstd"
+const (
+	encodingZstd  = "zstd"
+	encodingZstd1 = "zstd-1"
+)
 
 // decoder reads change lists. One goroutine uses it.
 type decoder struct {
-	zstd *zstd.Decoder
+	zstd *zstd.Decoder // has dictionary 1 for those who need it
 	// kinds are the names of kinds that were seen, so that each is in memory once.
 	kinds map[string]string
 }
 
 func newDecoder() (*decoder, error) {
-	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxRaw))
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxRaw), zstd.WithDecoderDicts(dictionary.One))
 	if err != nil {
 		return nil, fmt.Errorf("make decompressor: %w", err)
 	}
@@ -39,7 +43,7 @@ func (d *decoder) decode(plain []*configv1.Change, encoding string, payload []by
 	switch encoding {
 	case "":
 		return d.convert(plain)
-	case encodingZstd:
+	case encodingZstd, encodingZstd1:
 	default:
 		return nil, fmt.Errorf("encoding %q is not known", encoding)
 	}

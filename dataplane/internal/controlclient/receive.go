@@ -154,6 +154,9 @@ func (s *session) applyLocked(ctx context.Context, u *config.Update, dropped []b
 		_, why, _ := c.refused()
 		return configv1.Ack_STATE_REJECTED, []config.EntityError{{Message: why}}, nil
 	}
+	if at := c.state.position; u.To.Lineage == at.Lineage && u.To.Generation < at.Generation {
+		return configv1.Ack_STATE_REJECTED, []config.EntityError{{Message: fmt.Sprintf("the generation %d is lower than that of what is served, %d", u.To.Generation, at.Generation)}}, nil
+	}
 	s.drop(u, dropped)
 	next, err := c.state.next(u)
 	if err != nil {

@@ -97,6 +97,8 @@ func (c *Client) restore(ctx context.Context, u config.Update) ([]config.EntityE
 	if u.Source == config.SourceCache {
 		c.saver.done = next.sequence
 		c.saver.onDisk(u.To)
+	} else {
+		c.saver.add(unsaved{u, next.sequence})
 	}
 	c.served(u, reasons)
 	c.log.Info("serving configuration from disk", "source", u.Source.String(), "revision", u.To.Revision, "entities", next.count())

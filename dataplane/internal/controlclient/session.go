@@ -27,7 +27,9 @@ import (
 const protocol = 1
 
 // features are what the node can do, as in the proto of Hello.
-func features() []string { return []string{encodingZstd, "repair", "manifest", "parts", featureShort} }
+func features() []string {
+	return []string{encodingZstd, encodingZstd1, "repair", "manifest", "parts", featureShort}
+}
 
 const featureShort = "short"
 

@@ -41,7 +41,7 @@ type Guard struct {
 
 	mu     sync.Mutex
 	record record
-	since  time.Time // when record.Trying was applied
+	since  time.Time // when what is served was applied
 	failed error     // of the last write
 }
 
@@ -109,7 +109,6 @@ func Open(o Options) (*Guard, error) {
 	}
 	r := &g.record
 	if r.Trying == nil {
-		r.Crashes = nil
 		return g, nil
 	}
 	r.Crashes = append(r.Crashes, *r.Trying)
@@ -220,13 +219,14 @@ func (g *Guard) Applying(p config.Position) {
 	defer g.mu.Unlock()
 	r := &g.record
 	g.trust()
+	g.since = g.now()
 	if trusted := r.Trusted; p.IsZero() || trusted != nil && trusted.config() == p {
 		if r.Trying == nil {
 			return
 		}
 		r.Trying = nil
 	} else {
-		r.Trying, g.since = fromConfig(p), g.now()
+		r.Trying = fromConfig(p)
 	}
 	g.write()
 }
@@ -254,10 +254,13 @@ func (g *Guard) Check() {
 
 func (g *Guard) trust() bool {
 	r := &g.record
-	if r.Trying == nil || g.now().Sub(g.since) < trial {
+	if g.since.IsZero() || g.now().Sub(g.since) < trial || r.Trying == nil && r.Crashes == nil {
 		return false
 	}
-	r.Trusted, r.Trying, r.Crashes = r.Trying, nil, nil
+	if r.Trying != nil {
+		r.Trusted = r.Trying
+	}
+	r.Trying, r.Crashes = nil, nil
 	return true
 }
 
