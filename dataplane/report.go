@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
+	"github.com/sluice-gateway/sluice/dataplane/internal/controlclient"
 )
 
 const (
@@ -18,13 +19,23 @@ const (
 // reporter makes what the node tells with its beats. One goroutine calls it.
 type reporter struct {
 	balancer *balancer.Balancer
-	last     []byte
-	quiet    int
+	// integrity is what the node found out about its memory; nil tells nothing.
+	integrity func() controlclient.Integrity
+	last      []byte
+	quiet     int
 }
 
 // report returns nil while nothing has changed.
 func (r *reporter) report() []byte {
-	b, err := json.Marshal(map[string]any{"balancer": r.balancer.Report(mostTroubles)})
+	told := map[string]any{"balancer": r.balancer.Report(mostTroubles)}
+	if r.integrity != nil {
+		if i := r.integrity(); i.Found > 0 {
+			told["integrity"] = map[string]any{
+				"found": i.Found, "repaired": i.Repaired, "kind": i.Last.Kind, "id": i.Last.ID, "message": i.Last.Message, "at": i.LastAt.Unix(),
+			}
+		}
+	}
+	b, err := json.Marshal(told)
 	if err != nil {
 		return nil // made of strings and numbers
 	}

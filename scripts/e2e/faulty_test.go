@@ -118,6 +118,12 @@ func TestFlippedMemory(t *testing.T) {
 	if r := n.status.get("/metrics"); !strings.Contains(string(r.body), "sluice_dataplane_integrity_repaired_total 1") {
 		t.Error("the node's metrics do not count it")
 	}
+	eventually(t, soon, func() error {
+		if said := fmt.Sprint(c.listed()["node1"]["integrity"]); !strings.Contains(said, "repaired:1") || !strings.Contains(said, "services") {
+			return fmt.Errorf("the control plane says %s", said)
+		}
+		return nil
+	}, n.program)
 }
 
 // A store that was put back to an earlier state and has gone another way since has the

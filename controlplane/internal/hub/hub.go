@@ -54,6 +54,7 @@ type node struct {
 	Row
 	session *Session        // nil when not connected
 	report  *BalancerReport // its last one, nil when there was none
+	faults  *IntegrityReport
 }
 
 // New makes a hub with the nodes that the store remembers.
@@ -105,7 +106,9 @@ func (h *Hub) Run(ctx context.Context) error {
 				late.Reset(roundTime)
 			}
 		case <-late.C:
-			h.hurry()
+			if !h.hurry() {
+				late.Reset(roundTime)
+			}
 		case <-ticker.C:
 			h.o.Source.Trim()
 			h.mu.Lock()

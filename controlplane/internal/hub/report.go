@@ -28,6 +28,19 @@ type Trouble struct {
 	Detail string `json:"detail"`
 }
 
+// IntegrityReport is what a node says of faults in its own memory, when there were any.
+type IntegrityReport struct {
+	// Found are the entities that were not what was applied, Repaired those that are again.
+	Found    int `json:"found"`
+	Repaired int `json:"repaired"`
+	// Kind and ID name the last one, Message says what was wrong, At when it was found, in
+	// seconds since 1970.
+	Kind    string `json:"kind"`
+	ID      string `json:"id"`
+	Message string `json:"message"`
+	At      int64  `json:"at"`
+}
+
 const (
 	// maxReport bounds what is taken of a node, in bytes, maxTroubles and maxDetail what
 	// is kept of it.
@@ -36,18 +49,27 @@ const (
 	maxDetail   = 256
 )
 
-// report reads what a beat says, nil when it says nothing or can not be read.
-func report(b []byte) *BalancerReport {
+// report reads what a beat says, nil for what it does not say or can not be read.
+func report(b []byte) (*BalancerReport, *IntegrityReport) {
 	if len(b) == 0 || len(b) > maxReport {
-		return nil
+		return nil, nil
 	}
 	var r struct {
-		Balancer *BalancerReport `json:"balancer"`
+		Balancer  *BalancerReport  `json:"balancer"`
+		Integrity *IntegrityReport `json:"integrity"`
 	}
-	if json.Unmarshal(b, &r) != nil || r.Balancer == nil {
-		return nil
+	if json.Unmarshal(b, &r) != nil {
+		return nil, nil
+	}
+	if i := r.Integrity; i != nil {
+		for _, s := range []*string{&i.Kind, &i.ID, &i.Message} {
+			*s = (*s)[:min(len(*s), maxDetail)]
+		}
 	}
 	out := r.Balancer
+	if out == nil {
+		return nil, r.Integrity
+	}
 	out.Troubles = out.Troubles[:min(len(out.Troubles), maxTroubles)]
 	for i := range out.Troubles {
 		t := &out.Troubles[i]
@@ -55,5 +77,5 @@ func report(b []byte) *BalancerReport {
 			*s = (*s)[:min(len(*s), maxDetail)]
 		}
 	}
-	return out
+	return out, r.Integrity
 }

@@ -10,7 +10,7 @@ import (
 // passed over.
 func TestReports(t *testing.T) {
 	for _, nothing := range []string{"", "{", "[]", `{"other":1}`, `{"balancer":null}`, `{"balancer":"x"}`, `{"balancer":{"detail":"` + strings.Repeat("x", maxReport) + `"}}`} {
-		if r := report([]byte(nothing)); r != nil {
+		if r, i := report([]byte(nothing)); r != nil || i != nil {
 			t.Errorf("%.40s: %+v", nothing, r)
 		}
 	}
@@ -19,9 +19,13 @@ func TestReports(t *testing.T) {
 		list = append(list, fmt.Sprintf(`{"upstream":"u","target":"t%d","health":"UNHEALTHY"}`, i))
 	}
 	list[0] = `{"upstream":"u","target":"t","health":"DNS_ERROR","since":5,"why":"names","detail":"` + strings.Repeat("y", 1000) + `"}`
-	r := report([]byte(`{"balancer":{"upstreams":1,"targets":2000,"unhealthy":1050,"troubles":[` + strings.Join(list, ",") + `]}}`))
+	r, _ := report([]byte(`{"balancer":{"upstreams":1,"targets":2000,"unhealthy":1050,"troubles":[` + strings.Join(list, ",") + `]}}`))
 	if r == nil || len(r.Troubles) != maxTroubles || r.Unhealthy != 1050 || r.Targets != 2000 {
 		t.Fatalf("%+v", r)
+	}
+	_, i := report([]byte(`{"integrity":{"found":2,"repaired":1,"kind":"routes","id":"r","message":"` + strings.Repeat("y", 1000) + `","at":7}}`))
+	if i == nil || i.Found != 2 || i.Repaired != 1 || i.Kind != "routes" || len(i.Message) != maxDetail || i.At != 7 {
+		t.Errorf("%+v", i)
 	}
 	if first := r.Troubles[0]; len(first.Detail) != maxDetail || first.Health != "DNS_ERROR" || first.Since != 5 || first.Why != "names" {
 		t.Errorf("%+v", first)

@@ -31,13 +31,18 @@ func (h *Hub) lead(head store.Position) bool {
 	return true
 }
 
-// hurry ends a round that lasts too long.
-func (h *Hub) hurry() {
+// hurry ends a round that lasts too long. It returns false when it is too early to tell.
+func (h *Hub) hurry() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.target != h.head {
-		h.nextRoundLocked()
+	if h.target == h.head {
+		return true
 	}
+	if h.o.Now().Sub(h.round.began) < roundTime {
+		return false
+	}
+	h.nextRoundLocked()
+	return true
 }
 
 func (h *Hub) nextRoundLocked() {

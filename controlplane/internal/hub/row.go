@@ -183,6 +183,9 @@ func (h *Hub) showLocked(n *node) map[string]any {
 		"position": ShowPosition(n.Position), "persisted": ShowPosition(n.Persisted), "lag": h.lagLocked(n),
 		"applied_at": nil, "apply_time_us": n.ApplyTime.Microseconds(), "reason": nil, "refused": nil, "left_out": emptyNotNil(n.LeftOut),
 	}
+	if n.faults != nil {
+		row["integrity"] = *n.faults
+	}
 	if n.report != nil {
 		row["balancer"] = *n.report
 	}

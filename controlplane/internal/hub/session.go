@@ -460,12 +460,15 @@ func (s *Session) Diverged(p, serving store.Position) {
 // Beat notes that the node lives, and what it tells about itself: nothing when nothing
 // has changed.
 func (s *Session) Beat(told []byte) {
-	r := report(told)
+	r, faults := report(told)
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.seenLocked()
 	if r != nil {
 		s.node.report = r
+	}
+	if faults != nil {
+		s.node.faults = faults
 	}
 }
 

@@ -9,8 +9,8 @@ var errTooMuch = errors.New("the node says too much")
 
 const (
 	// A node that keeps to the protocol says some words a second: two acknowledgements of
-	// what it is sent, questions of plugins, a beat now and then.
-	wordsPerSecond, wordsAtOnce = 1000, 20_000
+	// what it is sent, a beat now and then, and questions of plugins, which are most.
+	wordsPerSecond, wordsAtOnce = 5000, 20_000
 	// bytesPerSecond and bytesAtOnce bound the same in bytes: inventories and reports.
 	bytesPerSecond, bytesAtOnce = 1 << 20, 32 << 20
 )

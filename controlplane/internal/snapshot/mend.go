@@ -65,7 +65,11 @@ type mended struct {
 	step *Step
 }
 
-const keptMended = 16
+const (
+	keptMended = 16
+	// keptMendedSize is how large one may be: few nodes have the same large difference.
+	keptMendedSize = 1 << 20
+)
 
 // indexLocked brings the index to the position of a transaction.
 func (s *Source) indexLocked(tx store.Tx) (*index, error) {
@@ -204,6 +208,9 @@ func (s *Source) Mend(from store.Position, d Difference, has map[uint32][]uint64
 		return nil, err
 	}
 	step.Plan = Repair
+	if m.size > keptMendedSize {
+		return step, nil
+	}
 	if len(s.mended) == keptMended {
 		s.mended = slices.Delete(s.mended, 0, 1)
 	}

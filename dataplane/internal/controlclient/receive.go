@@ -107,7 +107,6 @@ func (s *session) chunk(ctx context.Context, m *configv1.SnapshotChunk) error {
 		}
 		u.Changes = append(u.Changes, a.chunks[i].changes...)
 	}
-	s.c.leftovers = nil
 	return s.apply(ctx, u, a.dropped, a.meant, began)
 }
 
@@ -179,7 +178,7 @@ func (s *session) applyLocked(ctx context.Context, u *config.Update, dropped []b
 		return configv1.Ack_STATE_REJECTED, reasons, nil
 	}
 	next.commit()
-	c.state = next
+	c.state, c.leftovers = next, nil
 	c.served(*u, reasons)
 	c.update(func(f *Facts) { f.Integrity.Repaired, f.Integrity.asked = f.Integrity.Repaired+f.Integrity.asked, 0 })
 	return configv1.Ack_STATE_APPLIED, reasons, nil
@@ -208,6 +207,23 @@ func (s *session) acknowledge(state configv1.Ack_State, p, serving config.Positi
 func refusals(reasons []config.EntityError) (out []*configv1.EntityError) {
 	for _, r := range reasons[:min(len(reasons), maxReasons)] {
 		out = append(out, &configv1.EntityError{Kind: cut(r.Kind), Id: cut(r.ID), Name: cut(r.Name), Field: cut(r.Field), Message: cut(r.Message)})
+	}
+	return out
+}
+
+const (
+	// maxTold and maxToldText bound the same in a hello, which may be small only.
+	maxTold     = 20
+	maxToldText = 256
+)
+
+// told are the reasons of a refusal in a hello.
+func told(reasons []config.EntityError) []*configv1.EntityError {
+	out := refusals(reasons[:min(len(reasons), maxTold)])
+	for _, e := range out {
+		for _, text := range []*string{&e.Kind, &e.Id, &e.Name, &e.Field, &e.Message} {
+			*text = strings.ToValidUTF8((*text)[:min(len(*text), maxToldText)], "")
+		}
 	}
 	return out
 }

@@ -124,7 +124,7 @@ func TestFlippedEntityIsFound(t *testing.T) {
 	took := time.Since(began)
 	used += proto.Size(frame)
 	t.Logf("found and repaired after %v with %d bytes", took.Round(time.Millisecond), used)
-	if took > 10*time.Second && !testing.Short() {
+	if took > time.Minute { // of a machine that has other things to do
 		t.Errorf("after %v", took)
 	}
 	if used > 64<<10 {
@@ -403,6 +403,35 @@ func TestRefusalIsToldAgain(t *testing.T) {
 	if h.GetRefused().GetRevision() != 2 || len(h.GetRefusals()) != 1 || h.GetRefusals()[0].GetId() != "bad" || h.GetPosition().GetRevision() != 1 {
 		t.Errorf("hello %v", h)
 	}
+}
+
+// TestHelloStaysSmall holds that a node with much to say against a configuration can still
+// introduce itself.
+func TestHelloStaysSmall(t *testing.T) {
+	c, a := newControl(t), &verbose{}
+	c.startWith(a, nil)
+	s := c.next(time.Second)
+	s.snapshot(1, many(3), false)
+	if ack := s.ack(configv1.Ack_STATE_REJECTED); len(ack.GetErrors()) != 100 || proto.Size(ack) > 1<<20 {
+		t.Errorf("%d errors in %d bytes", len(ack.GetErrors()), proto.Size(ack))
+	}
+	s.end <- errors.New("cut off")
+	s = c.next(time.Second)
+	if len(s.hello.GetRefusals()) != 20 || proto.Size(s.hello) > 64<<10 {
+		t.Errorf("%d errors in a hello of %d bytes", len(s.hello.GetRefusals()), proto.Size(s.hello))
+	}
+}
+
+// verbose refuses with many words.
+type verbose struct{}
+
+func (verbose) Apply(context.Context, config.Update) ([]config.EntityError, error) {
+	long := strings.Repeat("ä", 5000)
+	list := make([]config.EntityError, 1000)
+	for i := range list {
+		list[i] = config.EntityError{Kind: long, ID: long, Name: long, Field: long, Message: long}
+	}
+	return list, config.ErrRefused
 }
 
 // saved is a cache with revision 1 as a base and two revisions after it.

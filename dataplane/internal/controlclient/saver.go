@@ -33,6 +33,7 @@ type saver struct {
 	// owned by run
 	done   uint64 // the sequence that is on disk
 	broken bool
+	again  time.Time // not to be tried before, when broken
 }
 
 // unsaved is an update that is to be saved, and its place among all.
@@ -110,7 +111,7 @@ func join(changes []config.Change) []config.Change {
 
 // run saves until ctx ends and nothing waits any more.
 func (s *saver) run(ctx context.Context, c *Client) {
-	retry := time.NewTicker(retrySave)
+	retry := time.NewTicker(time.Second)
 	defer retry.Stop()
 	for {
 		s.mu.Lock()
@@ -129,7 +130,7 @@ func (s *saver) run(ctx context.Context, c *Client) {
 		select {
 		case <-s.signal:
 		case <-retry.C:
-			if s.broken {
+			if s.broken && !time.Now().Before(s.again) {
 				// There may be room again.
 				u, changes := s.whole()
 				u.Whole, u.Changes = true, changes
@@ -149,6 +150,9 @@ func (s *saver) save(u unsaved, saved func(config.Position), c *Client) {
 		}
 		return
 	}
+	if s.broken && time.Now().Before(s.again) {
+		return // everything is written when it is tried again
+	}
 	sequence := u.sequence
 	err := s.cache.Save(u.Update, func() (config.Position, []config.Change) {
 		now, changes := s.whole()
@@ -159,7 +163,7 @@ func (s *saver) save(u unsaved, saved func(config.Position), c *Client) {
 		if !s.broken {
 			s.log.Error("configuration is not on disk: a restart without the control plane would serve an older one", "error", err)
 		}
-		s.broken = true
+		s.broken, s.again = true, time.Now().Add(retrySave)
 		c.update(func(f *Facts) { f.CacheError = err.Error() })
 		return
 	}

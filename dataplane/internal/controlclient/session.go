@@ -169,7 +169,7 @@ func (s *session) hello() error {
 	h := &configv1.Hello{
 		NodeId: o.NodeID, BootId: o.BootID, Hostname: o.Hostname, Version: o.Version,
 		ProtocolMin: protocol, ProtocolMax: protocol, Labels: o.Labels,
-		Position: toProto(at), Features: features(), Source: f.Source.String(), Refused: toProto(f.Refused), Refusals: refusals(f.Reasons),
+		Position: toProto(at), Features: features(), Source: f.Source.String(), Refused: toProto(f.Refused), Refusals: told(f.Reasons),
 	}
 	for _, p := range o.Plugins {
 		h.Plugins = append(h.Plugins, &configv1.Plugin{Name: p.Name, Version: p.Version, SchemaHash: p.SchemaHash})
