@@ -25,12 +25,22 @@ stop_engine() {
   done
 }
 
+# can_run finds out whether the engine runs containers here at all, by one with nothing of ours in it.
+can_run() {
+  printf 'package main\n\nfunc main() {}\n' >"$1/main.go"
+  mkdir "$1/probe"
+  (cd "$1" && GOWORK=off CGO_ENABLED=0 go build -o probe/probe main.go) || return 1
+  tar -C "$1/probe" -cf - probe | docker import - probe >/dev/null || return 1
+  docker run --rm --publish 127.0.0.1::1 probe /probe || return 1
+  docker rmi probe >/dev/null
+}
+
 # In the namespaces: start the engine, run the demo, stop the engine.
 inside() {
   local folder=$1 pid status=0
   ip link set lo up
   dockerd --data-root "$folder/data" --exec-root "$folder/exec" --pidfile "$folder/pid" -H "unix://$folder/docker.sock" \
-    --cgroup-parent "/${folder##*/}" >"$folder/log" 2>&1 &
+    --exec-opt native.cgroupdriver=cgroupfs --cgroup-parent "/${folder##*/}" >"$folder/log" 2>&1 &
   pid=$!
   trap 'stop_engine '"$pid" EXIT
   trap 'exit 130' INT TERM
@@ -45,13 +55,17 @@ inside() {
     exit 77
   fi
   say "a Docker engine of our own runs: $(docker version --format '{{.Server.Version}}')"
+  if ! can_run "$folder" >"$folder/why" 2>&1; then exit 77; fi
   "$0" --demo || status=$?
   exit "$status"
 }
 
 # own_engine makes the namespaces and removes what is left on the disk.
 own_engine() {
-  command -v dockerd >/dev/null 2>&1 || without_engine 'no Docker engine runs, and dockerd is not installed' missing
+  local program
+  for program in dockerd docker ip iptables unshare; do
+    command -v "$program" >/dev/null 2>&1 || without_engine "no Docker engine runs, and $program, which starting one needs, is not installed" missing
+  done
   [ "$(id -u)" = 0 ] || without_engine 'no Docker engine runs, and only root can start one'
   local folder status=0
   folder=$(mktemp -d /tmp/sluice-demo.XXXXXX)
@@ -66,7 +80,7 @@ own_engine() {
   why=$(cat "$folder/why" 2>/dev/null || true)
   rm -rf "$folder"
   find /sys/fs/cgroup -depth -type d -path "*/${folder##*/}*" -exec rmdir {} + 2>/dev/null || true
-  if [ "$status" = 77 ]; then without_engine "the Docker engine can not start on this machine: $why"; fi
+  if [ "$status" = 77 ]; then without_engine "the Docker engine can not start, or runs no containers, on this machine: $why"; fi
   exit "$status"
 }
 
@@ -175,7 +189,8 @@ quickstart() {
   local admin proxy
   admin=$(free_port) proxy=$(free_port)
   for image in controlplane dataplane demo; do docker tag "sluice/$image:$DEMO_TAG" "sluice/$image:latest"; done
-  QUICKSTART_ADMIN_PORT=$admin QUICKSTART_PROXY_PORT=$proxy QUICKSTART_PROXY_TLS_PORT=$(free_port) scripts/quickstart.sh --docker >/dev/null
+  QUICKSTART_ADMIN_PORT=$admin QUICKSTART_PROXY_PORT=$proxy QUICKSTART_PROXY_TLS_PORT=$(free_port) \
+    QUICKSTART_MANAGER_PORT=$(free_port) scripts/quickstart.sh --docker >/dev/null
   curl -fsS -o /dev/null -X POST "http://127.0.0.1:$admin/services" --data name=example --data url=http://upstream:8100
   curl -fsS -o /dev/null -X POST -H 'X-Sluice-Wait: all' "http://127.0.0.1:$admin/services/example/routes" --data 'paths[]=/example'
   curl -fsS -o /dev/null "http://127.0.0.1:$proxy/example/get"
@@ -206,8 +221,8 @@ demo() {
   say 'a quick start with Docker'
   quickstart
   say 'the demo'
-  export COMPOSE_PROJECT_NAME=sluice-demo-test DEMO_PROXY_PORT DEMO_ADMIN_PORT
-  DEMO_PROXY_PORT=$(free_port) DEMO_ADMIN_PORT=$(free_port)
+  export COMPOSE_PROJECT_NAME=sluice-demo-test DEMO_PROXY_PORT DEMO_ADMIN_PORT DEMO_MANAGER_PORT
+  DEMO_PROXY_PORT=$(free_port) DEMO_ADMIN_PORT=$(free_port) DEMO_MANAGER_PORT=$(free_port)
   trap 'deploy/compose/demo.sh down || true' EXIT
   deploy/compose/demo.sh --yes </dev/null
   deploy/compose/demo.sh down

@@ -6,7 +6,7 @@ set -euo pipefail
 
 # program:package
 wanted=(curl:curl redis-server:redis-server wrk:wrk nginx:nginx-light haproxy:haproxy
-  dockerd:docker.io docker-compose:docker-compose iptables:iptables ip:iproute2 unshare:util-linux
+  dockerd:docker.io docker:docker-cli docker-compose:docker-compose iptables:iptables ip:iproute2 unshare:util-linux
   systemd-analyze:systemd promtool:prometheus)
 
 PATH="$PATH:/usr/sbin:/sbin"
@@ -29,7 +29,10 @@ if [ -n "$lack" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; t
   packages=$(cut -d: -f2 <<<"$lack" | sort -u)
   echo "installing $(tr '\n' ' ' <<<"$packages")" >&2
   export DEBIAN_FRONTEND=noninteractive
-  { apt-get update -qq && xargs apt-get install -y -qq --no-install-recommends <<<"$packages"; } >&2 || true
+  apt-get update -qq >&2 || true
+  # Some of what is one package in one release of Debian is two in the next.
+  known=$(for package in $packages; do if apt-cache show "$package" >/dev/null 2>&1; then echo "$package"; fi; done)
+  xargs apt-get install -y -qq --no-install-recommends <<<"$known" >&2 || true
   lack=$(missing)
 fi
 

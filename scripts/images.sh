@@ -39,7 +39,7 @@ umask 022
 
 make_image() { # make_image NAME DOCKERFILE CONTEXT [ARGUMENT]
   local name=$repository/$1 size
-  find "$3/rootfs" -exec touch -h -d '@0' {} + # the same content is the same layer
+  find "$3" -exec touch -h -t 197001010000 {} + # the same content is the same layer
   local platform=()
   if [ "$arch" != "$(docker version --format '{{.Server.Arch}}')" ]; then
     platform=(--platform "linux/$arch")
@@ -65,11 +65,11 @@ accounts() {
 }
 
 for plane in controlplane dataplane; do
-  rootfs=$stage/$plane/rootfs
-  # A new volume has the owner of the folder below it. The last three are where Kong's container files have their
-  # prefix and certificates.
-  mkdir -p "$rootfs"/{etc/ssl/certs,etc/sluice/cluster,usr/local/bin,"var/lib/sluice/$plane",var/run/kong,usr/local/kong,etc/kong}
-  chmod 700 "$rootfs/etc/sluice/cluster" "$rootfs/var/lib/sluice/$plane"
+  rootfs=$stage/$plane/rootfs state=$stage/$plane/state
+  mkdir -p "$rootfs"/{etc/ssl/certs,etc/sluice,usr/local/bin}
+  # A new volume has the owner and mode of the folder below it. What is not here, the containers' user can not write.
+  mkdir -p "$state/etc/sluice/cluster" "$state/var/lib/sluice/$plane"
+  chmod 700 "$state/etc/sluice/cluster" "$state/var/lib/sluice" "$state/var/lib/sluice/$plane"
   accounts "$rootfs"
   cp "$(authorities)" "$rootfs/etc/ssl/certs/ca-certificates.crt"
   build "$rootfs/usr/local/bin/sluice-$plane" "./$plane/cmd/sluice-$plane"

@@ -8,14 +8,14 @@
 #
 # It needs a checkout with Go, or an archive with the programs beside this file; with Docker, images that
 # `make images` has built do as well. It keeps its state in QUICKSTART_HOME (~/.sluice-quickstart), or in volumes of
-# Docker. QUICKSTART_PROXY_PORT, _PROXY_TLS_PORT, _ADMIN_PORT, _CLUSTER_PORT, _CONTROL_STATUS_PORT, _DATA_STATUS_PORT and
-# _UPSTREAM_PORT are its ports on 127.0.0.1: 8000, 8443, 8001, 8005, 8006, 8007 and 8100.
+# Docker. QUICKSTART_PROXY_PORT, _PROXY_TLS_PORT, _ADMIN_PORT, _MANAGER_PORT, _CLUSTER_PORT, _CONTROL_STATUS_PORT,
+# _DATA_STATUS_PORT and _UPSTREAM_PORT are its ports on 127.0.0.1: 8000, 8443, 8001, 8002, 8005, 8006, 8007 and 8100.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 home=${QUICKSTART_HOME:-$HOME/.sluice-quickstart}
 proxy=${QUICKSTART_PROXY_PORT:-8000} tls=${QUICKSTART_PROXY_TLS_PORT:-8443} admin=${QUICKSTART_ADMIN_PORT:-8001}
 cluster=${QUICKSTART_CLUSTER_PORT:-8005} control_status=${QUICKSTART_CONTROL_STATUS_PORT:-8006}
-data_status=${QUICKSTART_DATA_STATUS_PORT:-8007} upstream=${QUICKSTART_UPSTREAM_PORT:-8100}
+manager=${QUICKSTART_MANAGER_PORT:-8002} data_status=${QUICKSTART_DATA_STATUS_PORT:-8007} upstream=${QUICKSTART_UPSTREAM_PORT:-8100}
 name=sluice-quickstart
 # Settings in the environment are meant for something else.
 while read -r variable; do unset "$variable"; done < <(env | sed -n 's/^\(\(SLUICE\|KONG\)_[A-Za-z0-9_]*\)=.*/\1/p')
@@ -109,7 +109,7 @@ start_local() {
     fi
   done
   bin=$(programs)
-  for port in "$proxy" "$tls" "$admin" "$cluster" "$control_status" "$data_status" "$upstream"; do
+  for port in "$proxy" "$tls" "$admin" "$manager" "$cluster" "$control_status" "$data_status" "$upstream"; do
     if (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
       say "port $port is taken; the variables that $0 begins with choose others"
       return 1
@@ -119,6 +119,7 @@ start_local() {
   chmod 700 "$home"
   trap 'say "it did not start; the logs are in $home/logs"; stop_local' ERR
   launch sluice-controlplane --prefix "$home/controlplane" --admin_listen "127.0.0.1:$admin" \
+    --admin_gui_listen "127.0.0.1:$manager" --admin_gui_api_url "http://localhost:$admin" \
     --cluster_listen "127.0.0.1:$cluster" --status_listen "127.0.0.1:$control_status"
   wait_for "http://127.0.0.1:$admin/" 'the Admin API'
   launch sluice-dataplane --prefix "$home/dataplane" --proxy_listen "127.0.0.1:$proxy, 127.0.0.1:$tls ssl http2" \
@@ -159,6 +160,7 @@ start_docker() {
     --env SLUICE_CLUSTER_CERT_KEY=/etc/sluice/cluster/cluster.key)
   docker run --detach "${safe[@]}" "${certificate[@]}" --name "$name-controlplane" --network-alias controlplane \
     --volume "$name-controlplane:/var/lib/sluice" --publish "127.0.0.1:$admin:8001" --env SLUICE_ADMIN_LISTEN=0.0.0.0:8001 \
+    --publish "127.0.0.1:$manager:8002" --env SLUICE_ADMIN_GUI_LISTEN=0.0.0.0:8002 --env "SLUICE_ADMIN_GUI_API_URL=http://localhost:$admin" \
     sluice/controlplane >/dev/null
   docker run --detach "${safe[@]}" --name "$name-upstream" --network-alias upstream sluice/demo >/dev/null
   docker run --detach "${safe[@]}" "${certificate[@]}" --name "$name-dataplane" --volume "$name-dataplane:/var/lib/sluice" \
@@ -193,7 +195,8 @@ case ${1:-} in
     ;;
 esac
 cat <<TEXT
-Sluice runs: the Admin API at http://localhost:$admin, the proxy at http://localhost:$proxy and https://localhost:$tls.
+Sluice runs: the Admin API at http://localhost:$admin, the manager for browsers at http://localhost:$manager, the proxy at
+http://localhost:$proxy and https://localhost:$tls.
 
   curl -i -X POST http://localhost:$admin/services --data name=example --data url=$service
   curl -i -X POST http://localhost:$admin/services/example/routes --data 'paths[]=/example'

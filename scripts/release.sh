@@ -7,7 +7,9 @@
 # VERSION, COMMIT and SOURCE_DATE_EPOCH may be set; PLATFORMS is a list such as "linux/amd64 darwin/arm64".
 set -euo pipefail
 cd "$(dirname "$0")/.."
-out=$(realpath -m "${1:-bin/release}")
+out=${1:-bin/release}
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
 commit=${COMMIT-$(git rev-parse --short=12 HEAD 2>/dev/null || true)}
 version=${VERSION:-0.1.0-dev}
 # Files in the archives are as old as the commit.
@@ -21,7 +23,6 @@ if ! tar --version 2>/dev/null | grep -q 'GNU tar'; then
 fi
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
-mkdir -p "$out"
 rm -f "$out"/sluice-*.tar.gz "$out/SHA256SUMS"
 
 for platform in "${platforms[@]}"; do

@@ -7,7 +7,7 @@
 #   deploy/compose/demo.sh down      stop everything and remove it, with its volumes
 #
 # DEMO_TAG is the tag of the images, DEMO_NEXT_TAG the one that the last step upgrades to (DEMO_TAG when it is not
-# set), DEMO_PROXY_PORT and DEMO_ADMIN_PORT are the ports on this machine (8000 and 8001).
+# set), DEMO_PROXY_PORT, DEMO_ADMIN_PORT and DEMO_MANAGER_PORT are the ports on this machine (8000, 8001 and 8002).
 set -euo pipefail
 cd "$(dirname "$0")"
 export COMPOSE_PROJECT_NAME=${COMPOSE_PROJECT_NAME:-sluice-demo} COMPOSE_PROFILES=${COMPOSE_PROFILES:-}
@@ -15,6 +15,7 @@ export DEMO_TAG=${DEMO_TAG:-latest}
 next_tag=${DEMO_NEXT_TAG:-$DEMO_TAG}
 proxy=http://127.0.0.1:${DEMO_PROXY_PORT:-8000}
 admin=http://127.0.0.1:${DEMO_ADMIN_PORT:-8001}
+manager=http://127.0.0.1:${DEMO_MANAGER_PORT:-8002}
 work=$(mktemp -d)
 load=
 pause=
@@ -142,6 +143,7 @@ if [ -n "$(compose ps -q 2>/dev/null)" ]; then
 fi
 show compose up -d
 until_true 60 'the Admin API answers' answers 200 "$admin/"
+until_true 10 'the manager, for browsers, answers' answers 200 "$manager/"
 until_true 60 'three data planes are connected' nodes_in_sync 3
 until_true 30 'the proxy answers: there is no route yet' answers 404 "$proxy/mock/get"
 
@@ -216,14 +218,18 @@ api POST /plugins --data name=prometheus --data config.status_code_metrics=true 
   --data config.bandwidth_metrics=true --data config.upstream_health_metrics=true
 
 step 'Five data planes' <<'TEXT'
-Two more nodes get the whole configuration from the control plane, and the balancer finds them by their name.
+Two more nodes join with a token that is good for both of them and for ten minutes. They get certificates of their own
+and the whole configuration, and the balancer finds them by their name.
 TEXT
 start_load
-export COMPOSE_PROFILES=five
+export COMPOSE_PROFILES=five DEMO_JOIN
+DEMO_JOIN=$(show compose exec -T controlplane sluice token create --ttl 10m --uses 2 | tee "$work/join" | tail -n 1)
+sed '$d' "$work/join"
 show compose up -d --no-recreate dataplane-4 dataplane-5
 until_true 60 'five data planes are connected' nodes_in_sync 5
 sleep 1
 end_load 'meanwhile'
+compose exec -T controlplane sluice nodes | indent
 
 step 'The control plane stops; traffic is served on' <<'TEXT'
 A node that restarts meanwhile serves what it has on disk.
@@ -268,6 +274,7 @@ cat <<TEXT
    That was it. Everything still runs:
 
      Admin API   ${admin/127.0.0.1/localhost}
+     Manager     ${manager/127.0.0.1/localhost}
      Proxy       ${proxy/127.0.0.1/localhost}/mock/get?apikey=top-secret-key
      Metrics     ${compose[*]} --project-name $COMPOSE_PROJECT_NAME --profile metrics up -d, then http://localhost:3000
                  (in the folder deploy/compose, with DEMO_TAG=$DEMO_TAG)

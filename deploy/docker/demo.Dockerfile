@@ -4,7 +4,7 @@ ARG VERSION
 LABEL org.opencontainers.image.title="sluice-demo" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0"
-COPY --chown=65532:65532 rootfs/ /
+COPY rootfs/ /
 ENV PATH=/usr/local/bin
 USER 65532:65532
 ENTRYPOINT ["upstream"]

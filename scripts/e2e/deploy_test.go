@@ -101,7 +101,7 @@ func TestQuickstart(t *testing.T) {
 	home := filepath.Join(t.TempDir(), "home")
 	environ := append(process.Environ(), "QUICKSTART_HOME="+home, "SLUICE_PROXY_LISTEN=meant for another gateway")
 	var addresses []string
-	for _, name := range []string{"PROXY", "PROXY_TLS", "ADMIN", "CLUSTER", "CONTROL_STATUS", "DATA_STATUS", "UPSTREAM"} {
+	for _, name := range []string{"PROXY", "PROXY_TLS", "ADMIN", "MANAGER", "CLUSTER", "CONTROL_STATUS", "DATA_STATUS", "UPSTREAM"} {
 		address := process.FreeAddress()
 		_, port, err := net.SplitHostPort(address)
 		if err != nil {

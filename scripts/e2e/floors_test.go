@@ -78,6 +78,8 @@ func TestFloors(t *testing.T) {
 			from: "dataplane", to: module + "proto/gen", why: "generated proto stays at the edge",
 			except: []string{"dataplane/internal/controlclient", "dataplane/internal/identity"},
 		},
+		{from: "deploy", to: module + "controlplane", why: "deploy has files for both planes, and no code of theirs"},
+		{from: "deploy", to: module + "dataplane", why: "deploy has files for both planes, and no code of theirs"},
 		{from: "scripts/bench", to: module + "controlplane", why: "only scripts/e2e sees both planes"},
 		{from: "scripts/bench", to: module + "dataplane", why: "only scripts/e2e sees both planes"},
 	}
