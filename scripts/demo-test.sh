@@ -67,21 +67,26 @@ own_engine() {
     command -v "$program" >/dev/null 2>&1 || without_engine "no Docker engine runs, and $program, which starting one needs, is not installed" missing
   done
   [ "$(id -u)" = 0 ] || without_engine 'no Docker engine runs, and only root can start one'
-  local folder status=0
+  local status=0 child why
   folder=$(mktemp -d /tmp/sluice-demo.XXXXXX)
+  trap remove_engine EXIT
   if ! unshare --net --mount --pid --fork --mount-proc true 2>"$folder/why"; then
-    local why
-    why=$(cat "$folder/why")
-    rm -rf "$folder"
-    without_engine "this machine gives no namespaces to start a Docker engine in: $why"
+    without_engine "this machine gives no namespaces to start a Docker engine in: $(cat "$folder/why")"
   fi
-  unshare --net --mount --pid --fork --mount-proc --kill-child "$0" --inside "$folder" || status=$?
-  local why
+  # All that the namespaces have ends with this one process.
+  unshare --net --mount --pid --fork --mount-proc --kill-child "$0" --inside "$folder" &
+  child=$!
+  trap 'kill "$child" 2>/dev/null; exit 130' INT TERM
+  wait "$child" || status=$?
   why=$(cat "$folder/why" 2>/dev/null || true)
-  rm -rf "$folder"
-  find /sys/fs/cgroup -depth -type d -path "*/${folder##*/}*" -exec rmdir {} + 2>/dev/null || true
   if [ "$status" = 77 ]; then without_engine "the Docker engine can not start, or runs no containers, on this machine: $why"; fi
   exit "$status"
+}
+
+# remove_engine removes what is left on the disk.
+remove_engine() {
+  rm -rf "$folder" || { sleep 1; rm -rf "$folder"; }
+  find /sys/fs/cgroup -depth -type d -path "*/${folder##*/}*" -exec rmdir {} + 2>/dev/null || true
 }
 
 free_port() {
