@@ -76,7 +76,7 @@ own_engine() {
   # All that the namespaces have ends with this one process.
   unshare --net --mount --pid --fork --mount-proc --kill-child "$0" --inside "$folder" &
   child=$!
-  trap 'kill "$child" 2>/dev/null; exit 130' INT TERM
+  trap 'kill "$child" 2>/dev/null; wait "$child" 2>/dev/null; exit 130' INT TERM
   wait "$child" || status=$?
   why=$(cat "$folder/why" 2>/dev/null || true)
   if [ "$status" = 77 ]; then without_engine "the Docker engine can not start, or runs no containers, on this machine: $why"; fi
@@ -85,7 +85,12 @@ own_engine() {
 
 # remove_engine removes what is left on the disk.
 remove_engine() {
-  rm -rf "$folder" || { sleep 1; rm -rf "$folder"; }
+  local n
+  # What was killed may still be ending.
+  for n in 1 2 3 4 5 6 7 8 9; do
+    rm -rf "$folder" 2>/dev/null && [ ! -e "$folder" ] && break
+    sleep "0.$n"
+  done
   find /sys/fs/cgroup -depth -type d -path "*/${folder##*/}*" -exec rmdir {} + 2>/dev/null || true
 }
 
