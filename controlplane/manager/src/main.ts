@@ -8,6 +8,8 @@ import './styles/theme.css'
 import Kongponents from '@kong/kongponents'
 import { createApp } from 'vue'
 import App from './App.vue'
+import { keepRepaired } from './repair'
 import { router } from './router'
 
+keepRepaired()
 createApp(App).use(Kongponents).use(router).mount('#app')

@@ -55,12 +55,12 @@ describe('plugins', () => {
       const save = page.getByTestId('plugin-create-form-submit')
       await save.waitFor()
       const advanced = page.locator('[data-testid="ff-advanced-fields-container"] [data-testid="collapse-trigger-content"]')
-      if (await advanced.count()) {
+      if (await advanced.count() && await advanced.first().isVisible()) {
         await advanced.first().click()
       }
       if (plugin === 'response-ratelimiting') {
         await page.getByTestId('ff-map-add-btn-config.limits').click()
-        await page.locator('[data-testid^="ff-key-config.limits"]').fill('video')
+        await page.locator('[data-testid="ff-map-key-config.limits.0"]').fill('video')
         await page.locator('[data-testid^="ff-config.limits"][data-testid$=".minute"]').fill('5')
       }
       for (const [field, value] of Object.entries(configs[plugin] ?? {})) {

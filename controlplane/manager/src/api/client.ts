@@ -3,6 +3,7 @@
 import axios, { AxiosError, type AxiosRequestConfig, type InternalAxiosRequestConfig } from 'axios'
 import { readonly, ref } from 'vue'
 import { config } from '@/config'
+import { clearFieldErrors, showFieldErrors } from '@/fieldErrors'
 
 /** The workspace that applies when none is chosen. */
 export const defaultWorkspace = 'default'
@@ -69,14 +70,34 @@ axios.defaults.adapter = async (request: InternalAxiosRequestConfig) => {
   if (token.value && (request.url ?? '').startsWith(config.adminURL)) {
     request.headers.set('Authorization', `Bearer ${token.value}`)
   }
+  const writes = request.method !== 'get' && (request.url ?? '').startsWith(config.adminURL)
   try {
     const answer = await send(request)
+    if (writes) {
+      clearFieldErrors()
+    }
     return answer
   } catch (error) {
     if (error instanceof AxiosError && error.response?.status === 401) {
       locked.value = true
     }
+    if (writes && error instanceof AxiosError) {
+      showFieldErrors(bodyOf(error))
+    }
     throw error
+  }
+}
+
+/** The body of a failed answer; adapters give it as text. */
+function bodyOf(error: AxiosError): unknown {
+  const data: unknown = error.response?.data
+  if (typeof data !== 'string') {
+    return data
+  }
+  try {
+    return JSON.parse(data)
+  } catch {
+    return data
   }
 }
 

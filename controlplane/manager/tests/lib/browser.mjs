@@ -86,10 +86,7 @@ export async function tab(options = {}) {
       if (!page.url().startsWith(base)) {
         return this.open(path)
       }
-      await page.evaluate((to) => {
-        history.pushState({}, '', to)
-        dispatchEvent(new PopStateEvent('popstate', { state: {} }))
-      }, new URL(base).pathname.replace(/\/$/, '') + path)
+      await page.evaluate((to) => document.querySelector('#app').__vue_app__.config.globalProperties.$router.push(to), path)
       await settled(page)
     },
     async check({ expect = [] } = {}) {

@@ -1,0 +1,52 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-gateway/sluice/scripts/e2e/process"
+)
+
+// The web UI of a real control plane is walked in a real browser: the walks are in
+// controlplane/manager/tests. MANAGER_SHOTS names a folder for their pictures.
+func TestManager(t *testing.T) {
+	needs(t, "node")
+	needs(t, "npm")
+	needs(t, "chromium")
+	needs(t, "openssl")
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(limit time.Duration, env []string, dir, name string, args ...string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		defer cancel()
+		command := exec.CommandContext(ctx, name, args...)
+		command.Dir, command.Env, command.WaitDelay = dir, append(os.Environ(), env...), 5*time.Second
+		out, err := command.CombinedOutput()
+		t.Logf("%s %s:\n%s", name, strings.Join(args, " "), out)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	run(5*time.Minute, nil, root, "scripts/manager.sh", "--packages")
+
+	manager := process.FreeAddress()
+	c := newCluster(t, 1, "--admin_gui_listen", manager)
+	if (&client{t: t, base: "http://" + manager}).try("GET", "/assets/", nil).is(404) != nil {
+		t.Skip("skipped: the control plane was built without the web UI (make build)")
+	}
+	// Another one is below a prefix, and its routes are expressions.
+	prefixed := process.FreeAddress()
+	other := newCluster(t, 0, "--admin_gui_listen", prefixed, "--admin_gui_path", "/ui", "--router_flavor", "expressions")
+
+	run(10*time.Minute, []string{
+		"MANAGER_URL=http://" + manager, "ADMIN_URL=" + c.base, "PREFIXED_URL=http://" + prefixed + "/ui", "PREFIXED_ADMIN_URL=" + other.base,
+	}, filepath.Join(root, "controlplane", "manager"), "npm", "test", "--silent")
+}
