@@ -22,6 +22,12 @@ const repairs: Repair[] = [
       element.removeAttribute('aria-controls')
     }
   }],
+  // What scrolls must be reached to be scrolled.
+  ['code:not([tabindex]), pre:not([tabindex])', (code) => {
+    if (code.scrollWidth > code.clientWidth || code.scrollHeight > code.clientHeight) {
+      code.tabIndex = 0
+    }
+  }],
   ['button.actions-dropdown-trigger', (button) => { name(button, 'Actions') }],
   // A box around a field is no list; the list opens elsewhere.
   ['.select-wrapper[role="listbox"], .multiselect-trigger[role="listbox"]', (box) => {

@@ -52,7 +52,7 @@ describe('lists', () => {
     await t.open(`/upstreams/${upstream}/targets`)
     await page.locator('.kong-ui-entities-targets-list [data-testid="empty-state-action"], .kong-ui-entities-targets-list .primary').first().click()
     await page.getByTestId('target-form-target').fill('127.0.0.1:9')
-    await page.locator('[data-testid="target-create-form-submit"], .modal-container [data-testid="modal-action-button"]').first().click()
+    await page.locator('.modal-container .primary:visible').last().click()
     await page.locator('tr:has-text("127.0.0.1:9")').waitFor()
     await settled(page)
     assert.equal((await admin('GET', `/${workspace}/upstreams/${upstream}/targets`)).data.length, 1)
