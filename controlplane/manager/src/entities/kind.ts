@@ -1,7 +1,8 @@
 // What a kind of entities needs to have pages: everything else follows from it, in router/entity.ts and pages/entity.
-import { defineAsyncComponent, type Component } from 'vue'
+import type { Component } from 'vue'
 import type { RouteLocationRaw } from 'vue-router'
 import type { FilterSchema } from '@kong-ui-public/entities-shared'
+import { lazy } from '@/lazy'
 
 /** An entity as the Admin API returns it. */
 export type Entity = Record<string, unknown> & { id?: string }
@@ -64,7 +65,7 @@ export interface Kind {
 
 /** Parts that are loaded when a page shows them. */
 export function lazyParts(load: () => Promise<Parts>, withCard = true): Parts {
-  const part = (name: keyof Parts) => defineAsyncComponent(async () => {
+  const part = (name: keyof Parts) => lazy(async () => {
     const component = (await load())[name]
     if (!component) {
       throw new Error(`no ${name} in this package`)
