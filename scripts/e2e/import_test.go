@@ -53,8 +53,7 @@ func (c *cluster) peaksBelow(most int) {
 }
 
 // A document of 16 MB, with 140,000 entities that take 100 MB in the store, is streamed: it
-// would take 700 MiB if it was held as objects. A node gets it whole, and what is changed in a
-// second one that differs little.
+// would take 700 MiB if it was held as objects. A node is connected meanwhile.
 func TestStreamedImport(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
