@@ -116,7 +116,6 @@ func (w *walk) forwarded(x *pdk.Exchange) {
 		prefix = kept(h, "X-Forwarded-Prefix", prefix)
 		host = kept(h, "X-Forwarded-Host", host)
 	}
-	port := x.Text.Int(int64(q.ForwardedPort))
 	if old := h.Get("X-Forwarded-For"); old != "" {
 		if h.Count("X-Forwarded-For") > 1 {
 			old = strings.Join(h.Values(nil, "X-Forwarded-For"), ", ")
@@ -127,7 +126,11 @@ func (w *walk) forwarded(x *pdk.Exchange) {
 	}
 	h.Set("X-Forwarded-Proto", proto)
 	h.Set("X-Forwarded-Host", host)
-	h.Set("X-Forwarded-Port", port)
+	if q.ForwardedPort > 0 {
+		h.Set("X-Forwarded-Port", x.Text.Int(int64(q.ForwardedPort)))
+	} else {
+		h.Del("X-Forwarded-Port") // a unix socket has none
+	}
 	h.Set("X-Forwarded-Path", path)
 	if prefix != "" {
 		h.Set("X-Forwarded-Prefix", prefix)
