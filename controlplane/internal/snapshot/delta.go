@@ -173,7 +173,7 @@ func (m *merger) addSet(c *store.ChangeSet) {
 func sizeOf(c *store.Change) int { return len(c.Body) + len(c.ID) + len(c.Kind) }
 
 func (m *merger) add(c store.Change) {
-	c.Body = append([]byte(nil), c.Body...)
+	c.Body, c.Before = append([]byte(nil), c.Body...), nil
 	key := entityKey{c.Kind, c.ID}
 	if i, ok := m.at[key]; ok {
 		m.size += sizeOf(&c) - sizeOf(&m.frame.Changes[i])

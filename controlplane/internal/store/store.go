@@ -34,6 +34,9 @@ type Change struct {
 	Kind string
 	ID   string
 	Body []byte
+	// Before is the body that was there before, nil for none. Only change sets of the log
+	// that are Reversible have it.
+	Before []byte
 }
 
 // ChangeSet is what one transaction changed.
@@ -48,6 +51,8 @@ type ChangeSet struct {
 	// Omitted tells that there were more changes than the log keeps of one revision, so that
 	// Changes has none of them.
 	Omitted bool
+	// Reversible tells that Changes say what was before.
+	Reversible bool
 }
 
 // Store keeps entities, their indexes and the change log. It is safe for

@@ -218,7 +218,7 @@ func (l *bulkTx) last(st *stage, next *head, info store.Info) error {
 		next.revision++
 		next.root = l.tree.Root()
 		set := &store.ChangeSet{
-			From: from, To: next.position(s.lineage), At: time.Now(), Changes: l.set.sorted(), Omitted: l.set.omitted,
+			From: from, To: next.position(s.lineage), At: time.Now(), Changes: l.set.sorted(), Omitted: l.set.omitted, Reversible: !l.set.onward,
 			Actor: info.Actor, Summary: info.Summary, RemovalIntended: info.RemovalIntended,
 		}
 		if err := s.appendLog(b, next, set); err != nil {
@@ -235,13 +235,16 @@ func (l *bulkTx) last(st *stage, next *head, info store.Info) error {
 // takes the whole configuration when it has more, and people want no longer a list.
 const largestBulk = 8 << 20
 
-// changeList collects changes for the log, none of them when they are too many.
+// changeList collects changes for the log, none of them when they are too many. What was
+// before is left out first, when onward is set.
 type changeList struct {
 	list    []store.Change
 	n       int
 	size    uint64
 	limit   uint64
 	omitted bool
+	before  uint64
+	onward  bool
 }
 
 func (c *changeList) add(change store.Change) {
@@ -250,8 +253,21 @@ func (c *changeList) add(change store.Change) {
 		return
 	}
 	if c.size += uint64(len(change.Body)); c.size > c.limit {
-		c.list, c.omitted = nil, true
+		c.list, c.omitted, c.onward = nil, true, true
 		return
+	}
+	c.before += uint64(len(change.Before))
+	if !c.onward && c.size+c.before > c.limit {
+		c.onward = true
+		for i := range c.list {
+			c.list[i].Before = nil
+		}
+	}
+	switch {
+	case c.onward:
+		change.Before = nil
+	case change.Before != nil:
+		change.Before = append([]byte{}, change.Before...)
 	}
 	if change.Body != nil {
 		change.Body = append([]byte{}, change.Body...)

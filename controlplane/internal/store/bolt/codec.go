@@ -153,6 +153,7 @@ const changeSetVersion = 1
 const (
 	flagRemoval = 1 << iota
 	flagOmitted
+	flagReversible
 )
 
 // checksums are CRC-32C, as in the disk cache of a node.
@@ -164,7 +165,7 @@ var checksums = crc32.MakeTable(crc32.Castagnoli)
 func encodeChangeSet(c *store.ChangeSet) []byte {
 	n := 132 + len(c.Actor) + len(c.Summary)
 	for i := range c.Changes {
-		n += len(c.Changes[i].Kind) + len(c.Changes[i].ID) + len(c.Changes[i].Body) + 16
+		n += len(c.Changes[i].Kind) + len(c.Changes[i].ID) + len(c.Changes[i].Body) + len(c.Changes[i].Before) + 20
 	}
 	b := append(make([]byte, 0, n), changeSetVersion)
 	b = binary.AppendUvarint(b, c.To.Generation)
@@ -179,6 +180,9 @@ func encodeChangeSet(c *store.ChangeSet) []byte {
 	if c.Omitted {
 		flags |= flagOmitted
 	}
+	if c.Reversible {
+		flags |= flagReversible
+	}
 	b = append(b, flags)
 	b = appendBytes(b, c.Actor)
 	b = appendBytes(b, c.Summary)
@@ -191,8 +195,28 @@ func encodeChangeSet(c *store.ChangeSet) []byte {
 		if change.Op == store.Put {
 			b = appendBytes(b, change.Body)
 		}
+		if c.Reversible {
+			b = appendBefore(b, change.Before)
+		}
 	}
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, checksums))
+}
+
+// appendBefore writes what was there before: its length and one more, then itself; 0 for
+// nothing.
+func appendBefore(b, before []byte) []byte {
+	if before == nil {
+		return append(b, 0)
+	}
+	return append(binary.AppendUvarint(b, uint64(len(before))+1), before...)
+}
+
+func (r *reader) before() []byte {
+	n := r.uvarint()
+	if n == 0 || r.err != nil {
+		return nil
+	}
+	return r.take(n - 1)
 }
 
 // checkChangeSet compares an encoded change set with its checksum, which it cuts off.
@@ -218,7 +242,7 @@ func decodeChangeSet(lineage string, b []byte) (*store.ChangeSet, error) {
 		At:   time.Unix(0, int64(r.uint64())).UTC(),
 	}
 	flags := r.byte()
-	c.RemovalIntended, c.Omitted = flags&flagRemoval != 0, flags&flagOmitted != 0
+	c.RemovalIntended, c.Omitted, c.Reversible = flags&flagRemoval != 0, flags&flagOmitted != 0, flags&flagReversible != 0
 	c.Actor, c.Summary = r.text(), r.text()
 	n := r.uvarint()
 	if n > uint64(len(r.rest)) { // each change takes three bytes at least
@@ -235,6 +259,9 @@ func decodeChangeSet(lineage string, b []byte) (*store.ChangeSet, error) {
 		case store.Delete:
 		default:
 			r.fail()
+		}
+		if c.Reversible {
+			change.Before = r.before()
 		}
 		c.Changes = append(c.Changes, change)
 	}

@@ -274,6 +274,10 @@ func FuzzDecodeChangeSet(f *testing.F) {
 		Changes: []store.Change{{Op: store.Put, Kind: "k", ID: "1", Body: []byte("{}")}, {Op: store.Delete, Kind: "k", ID: "2"}},
 	})
 	f.Add(seed[:len(seed)-4])
+	seed = encodeChangeSet(&store.ChangeSet{Reversible: true, Changes: []store.Change{
+		{Op: store.Put, Kind: "k", ID: "1", Body: []byte("{}"), Before: []byte{}}, {Op: store.Delete, Kind: "k", ID: "2", Before: []byte("[]")}, {Op: store.Put, Kind: "k", ID: "3", Body: []byte("3")},
+	}})
+	f.Add(seed[:len(seed)-4])
 	f.Add([]byte{})
 	f.Add([]byte{1, 2, 3})
 	f.Fuzz(func(t *testing.T, data []byte) {

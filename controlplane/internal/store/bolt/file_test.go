@@ -224,7 +224,7 @@ func TestCompaction(t *testing.T) {
 		check   func(first, n uint64) bool
 	}{
 		{"by number", bolt.Options{LogRevisions: 10}, "x", func(first, n uint64) bool { return n-first+1 >= 10 && n-first+1 < 10+64 }},
-		{"by size", bolt.Options{LogBytes: 20_000}, strings.Repeat("x", 1000), func(first, n uint64) bool { return n-first+1 < 20 && n-first+1 > 14 }},
+		{"by size", bolt.Options{LogBytes: 40_000}, strings.Repeat("x", 1000), func(first, n uint64) bool { return n-first+1 < 20 && n-first+1 > 14 }},
 		{"one too large", bolt.Options{LogBytes: 100}, strings.Repeat("x", 1000), func(first, n uint64) bool { return first >= n }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

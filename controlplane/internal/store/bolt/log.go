@@ -20,10 +20,13 @@ const largestSet = 4
 // appendLog writes a change set to the log.
 func (s *Store) appendLog(b *bbolt.Tx, next *head, set *store.ChangeSet) error {
 	log := b.Bucket(bucketLog)
-	size := uint64(0)
+	size, before := uint64(0), uint64(0)
 	for i := range set.Changes {
 		size += uint64(len(set.Changes[i].Body))
+		before += uint64(len(set.Changes[i].Before))
 	}
+	// Nodes need what there is now, history what was before: that gives way first.
+	set.Reversible = set.Reversible && size+before <= s.o.LogBytes/largestSet
 	if size > s.o.LogBytes/largestSet {
 		set.Changes, set.Omitted = nil, true // a node gets a snapshot in its place, which is smaller
 	}

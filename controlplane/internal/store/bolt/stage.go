@@ -114,14 +114,14 @@ func (st *stage) note(kind, id string, old, value []byte) error {
 		l.tree.Put(kind, id, after)
 	case after == nil:
 		l.tree.Delete(kind, id, before)
-		l.set.add(store.Change{Op: store.Delete, Kind: kind, ID: id})
+		l.set.add(store.Change{Op: store.Delete, Kind: kind, ID: id, Before: before})
 		return nil
 	case bytes.Equal(before, after):
 		return nil
 	default:
 		l.tree.Replace(kind, id, before, after)
 	}
-	l.set.add(store.Change{Op: store.Put, Kind: kind, ID: id, Body: after})
+	l.set.add(store.Change{Op: store.Put, Kind: kind, ID: id, Body: after, Before: before})
 	return nil
 }
 

@@ -146,7 +146,7 @@ func (s *Store) runOne(b *bbolt.Tx, r *request, next *head, tree *roothash.Tree)
 	r.position = next.position(s.lineage)
 	return true, s.appendLog(b, next, &store.ChangeSet{
 		From: from, To: r.position, At: time.Now(), Changes: changes,
-		Actor: r.info.Actor, Summary: r.info.Summary, RemovalIntended: r.info.RemovalIntended,
+		Actor: r.info.Actor, Summary: r.info.Summary, RemovalIntended: r.info.RemovalIntended, Reversible: true,
 	})
 }
 

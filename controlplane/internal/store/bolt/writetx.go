@@ -181,10 +181,10 @@ func (w *writeTx) changes(tree *roothash.Tree) ([]store.Change, error) {
 				out = append(out, store.Change{Op: store.Put, Kind: kind, ID: id, Body: after})
 			case after == nil:
 				tree.Delete(kind, id, before)
-				out = append(out, store.Change{Op: store.Delete, Kind: kind, ID: id})
+				out = append(out, store.Change{Op: store.Delete, Kind: kind, ID: id, Before: before})
 			case !bytes.Equal(before, after):
 				tree.Replace(kind, id, before, after)
-				out = append(out, store.Change{Op: store.Put, Kind: kind, ID: id, Body: after})
+				out = append(out, store.Change{Op: store.Put, Kind: kind, ID: id, Body: after, Before: before})
 			}
 		}
 	}

@@ -143,6 +143,7 @@ func changeSets(t *testing.T, s store.Store, after uint64) []store.ChangeSet {
 			copied.Changes = slices.Clone(c.Changes)
 			for i := range copied.Changes {
 				copied.Changes[i].Body = slices.Clone(copied.Changes[i].Body)
+				copied.Changes[i].Before = slices.Clone(copied.Changes[i].Before)
 			}
 			out = append(out, copied)
 			return true
@@ -461,7 +462,7 @@ func testCollapse(t *testing.T, s store.Store) {
 		t.Fatalf("there are %d change sets", len(sets))
 	}
 	equal(t, "changes", sets[0].Changes, []store.Change{
-		{Op: store.Put, Kind: "k", ID: "1", Body: []byte("y")}, {Op: store.Put, Kind: "k", ID: "3", Body: []byte("b")},
+		{Op: store.Put, Kind: "k", ID: "1", Body: []byte("y"), Before: []byte("1")}, {Op: store.Put, Kind: "k", ID: "3", Body: []byte("b")},
 	})
 }
 
@@ -516,15 +517,17 @@ func testChangeSets(t *testing.T, s store.Store) {
 		t.Fatal(err)
 	}
 	equal(t, "revisions", []uint64{one.Revision, two.Revision}, []uint64{start.Revision + 1, start.Revision + 2})
+	three := update(t, s, func(w store.WriteTx) error { return w.Put("k", "2", []byte("2"), nil) })
 	want := []store.ChangeSet{
-		{From: start, To: one, Actor: "me", Summary: "first", Changes: []store.Change{
+		{From: start, To: one, Actor: "me", Summary: "first", Reversible: true, Changes: []store.Change{
 			{Op: store.Put, Kind: "a", ID: "9", Body: []byte("9")}, {Op: store.Put, Kind: "k", ID: "1", Body: []byte("1")},
 		}},
-		{From: one, To: two, RemovalIntended: true, Changes: []store.Change{
-			{Op: store.Delete, Kind: "k", ID: "1"}, {Op: store.Put, Kind: "k", ID: "2", Body: []byte{}},
+		{From: one, To: two, RemovalIntended: true, Reversible: true, Changes: []store.Change{
+			{Op: store.Delete, Kind: "k", ID: "1", Before: []byte("1")}, {Op: store.Put, Kind: "k", ID: "2", Body: []byte{}},
 		}},
+		{From: two, To: three, Reversible: true, Changes: []store.Change{{Op: store.Put, Kind: "k", ID: "2", Body: []byte("2"), Before: []byte{}}}},
 	}
-	for after, want := range [][]store.ChangeSet{want, want[1:], nil, nil} {
+	for after, want := range [][]store.ChangeSet{want, want[1:], want[2:], nil, nil} {
 		got := changeSets(t, s, uint64(after))
 		for i := range got {
 			got[i].At = want[i].At
