@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/audit"
 	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
 	"github.com/sluice-gateway/sluice/controlplane/internal/declarative"
+	"github.com/sluice-gateway/sluice/controlplane/internal/history"
 	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
 	"github.com/sluice-gateway/sluice/controlplane/internal/intake"
 	"github.com/sluice-gateway/sluice/controlplane/internal/lease"
@@ -35,6 +36,7 @@ import (
 	"github.com/sluice-gateway/sluice/shared/lifecycle"
 	"github.com/sluice-gateway/sluice/shared/nodeid"
 	"github.com/sluice-gateway/sluice/shared/plugins"
+	"github.com/sluice-gateway/sluice/shared/schema"
 	"github.com/sluice-gateway/sluice/shared/settings"
 	"github.com/sluice-gateway/sluice/shared/version"
 )
@@ -208,10 +210,15 @@ func (c *ControlPlane) openAdmin(kinds *entity.Kinds, registry *plugins.Registry
 	has := func(names ...string) bool {
 		return slices.ContainsFunc(shown, func(h string) bool { return slices.Contains(names, strings.ToLower(h)) })
 	}
-	var err error
+	past, err := history.New(history.Options{
+		Store: c.store, Kinds: kinds, Mask: func(kind string, o schema.Object) (schema.Object, []string) { return audit.Mask(kinds, kind, o) },
+	})
+	if err != nil {
+		return err
+	}
 	c.admin, err = admin.New(admin.Options{
 		HideServer: !has("server_tokens", "server"), HideLatency: !has("latency_tokens", "x-kong-admin-latency"),
-		Catalog: entities, Kinds: kinds, Plugins: registry, Fleet: c.hub, Traffic: c.traffic, Declarative: c.declared,
+		Catalog: entities, Kinds: kinds, Plugins: registry, Fleet: c.hub, Traffic: c.traffic, History: past, Declarative: c.declared,
 		Tokens: c.tokens, Members: c.members, EnforceTokens: c.s.Bool("enforce_rbac"), TokenHeader: c.s.String("rbac_auth_header"), Audit: c.audit,
 		Configuration: c.s.Configuration, Position: c.store.Position, Health: c.store.ReadOnly,
 		LogLevel: &logLevel{log: c.log, name: c.s.String("log_level")}, NodeID: c.id, Hostname: c.hostname,

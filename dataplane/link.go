@@ -66,7 +66,9 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 			}
 			return host.Command(ctx, p, name, arguments)
 		},
-		Report: (&reporter{balancer: d.balancer, integrity: func() controlclient.Integrity { return d.client.Facts().Integrity }}).report, Logger: d.log.Named("controlclient"),
+		Report: (&reporter{
+			balancer: d.balancer, integrity: func() controlclient.Integrity { return d.client.Facts().Integrity }, plan: d.plans.Current, cache: filepath.Join(prefix, "cache"),
+		}).report, Logger: d.log.Named("controlclient"),
 	}
 	if d.counters != nil {
 		options.Traffic = d.counters

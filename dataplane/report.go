@@ -3,9 +3,11 @@ package dataplane
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/balancer"
 	"github.com/sluice-gateway/sluice/dataplane/internal/controlclient"
+	"github.com/sluice-gateway/sluice/dataplane/internal/plan"
 )
 
 const (
@@ -21,13 +23,20 @@ type reporter struct {
 	balancer *balancer.Balancer
 	// integrity is what the node found out about its memory; nil tells nothing.
 	integrity func() controlclient.Integrity
-	last      []byte
-	quiet     int
+	plan      func() *plan.Plan
+	// cache is the folder of the disk cache.
+	cache string
+	last  []byte
+	quiet int
 }
 
 // report returns nil while nothing has changed.
 func (r *reporter) report() []byte {
-	told := map[string]any{"balancer": r.balancer.Report(mostTroubles)}
+	p := r.plan()
+	told := map[string]any{
+		"balancer":      r.balancer.Report(mostTroubles),
+		"configuration": map[string]any{"entities": p.Entities(), "routes": p.Routes(), "disk_bytes": sizeOf(r.cache)},
+	}
 	if r.integrity != nil {
 		if i := r.integrity(); i.Found > 0 {
 			told["integrity"] = map[string]any{
@@ -44,4 +53,18 @@ func (r *reporter) report() []byte {
 	}
 	r.last, r.quiet = b, 0
 	return b
+}
+
+// sizeOf is how many bytes the files of a folder have.
+func sizeOf(folder string) (n int64) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return 0 // nothing is cached yet
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			n += info.Size()
+		}
+	}
+	return n
 }

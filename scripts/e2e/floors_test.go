@@ -105,7 +105,7 @@ func TestArrowsPointDown(t *testing.T) {
 			{"controlplane/internal/admin", "controlplane/internal/rpc", "controlplane/internal/manager", "controlplane/internal/local"},
 			{"controlplane/internal/intake"},
 			{"controlplane/internal/catalog", "controlplane/internal/hub"},
-			{"controlplane/internal/snapshot", "controlplane/internal/lease", "controlplane/internal/access", "controlplane/internal/audit", "controlplane/internal/identity", "controlplane/internal/traffic"},
+			{"controlplane/internal/snapshot", "controlplane/internal/lease", "controlplane/internal/history", "controlplane/internal/access", "controlplane/internal/audit", "controlplane/internal/identity", "controlplane/internal/traffic"},
 			{"controlplane/internal/store"},
 			{"controlplane/internal/spool"},
 		},

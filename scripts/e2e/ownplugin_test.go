@@ -22,7 +22,14 @@ func TestOwnPlugin(t *testing.T) {
 	if r := c.try("POST", "/plugins", form("name", "hello", "config.greeting", "Go away")); r.status != 400 || !strings.Contains(string(r.body), "must be polite") {
 		t.Errorf("an impolite config: %d %s", r.status, r.body)
 	}
-	c.must("POST", "/plugins", form("name", "hello", "config.greeting", "Welcome"), 201)
+	// A node without the plugin goes on with what it has, and says why.
+	plain := c.newNode()
+	plain.dir = ""
+	plain.start()
+	plain.ready()
+	r := c.must("POST", "/plugins", form("name", "hello", "config.greeting", "Welcome"), 201, headers{"X-Sluice-Wait", "all"})
+	c.refusal(r, plain)
+	plain.get("/greeted")
 	n.applied("/greeted", "X-Hello", "Welcome, stranger!")
 	if fields := c.must("GET", "/schemas/plugins/hello", nil, 200).list("fields"); len(fields) != 2 {
 		t.Errorf("the schema has the fields %v", fields)

@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/access"
 	"github.com/sluice-gateway/sluice/controlplane/internal/audit"
 	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
+	"github.com/sluice-gateway/sluice/controlplane/internal/history"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/controlplane/internal/traffic"
 	"github.com/sluice-gateway/sluice/shared/entity"
@@ -36,6 +37,8 @@ type Options struct {
 	Kinds   *entity.Kinds
 	Plugins *plugins.Registry
 	Fleet   Fleet
+	// History is what was; nil answers 404 to who asks for it.
+	History *history.History
 	// Traffic is what data planes have counted; nil answers 404 to who asks for it.
 	Traffic *traffic.Store
 	// Declarative serves /config; nil answers 400 there.

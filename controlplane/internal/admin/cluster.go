@@ -19,6 +19,10 @@ const pathTraffic = "/clustering/traffic"
 func (a *API) addCluster() {
 	a.table.get("/clustering/data-planes", a.dataPlanes)
 	a.table.get("/clustering/status", a.clusterStatus)
+	if a.o.History != nil {
+		a.table.get("/clustering/revisions", a.revisions)
+		a.table.get("/clustering/revisions/{revision}", a.revision)
+	}
 	if a.o.Traffic != nil {
 		a.table.get(pathTraffic, a.traffic)
 	}

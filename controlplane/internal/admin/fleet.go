@@ -26,6 +26,11 @@ type Fleet interface {
 	Wait(ctx context.Context, p store.Position, spec hub.Spec) (hub.Result, error)
 	// Broadcast sends a command to all connected nodes; see pdk.Fleet.
 	Broadcast(ctx context.Context, target, name string, arguments any) []pdk.NodeReply
+	// Revision and RevisionCounts tell what became of revisions at the nodes.
+	Revision(n uint64) hub.Revision
+	RevisionCounts(revisions []uint64) []hub.Counts
+	// Figures returns what the link has done since the start.
+	Figures() hub.Figures
 }
 
 const (

@@ -50,7 +50,7 @@ func newGuarded(t *testing.T, change func(*admin.Options)) *guarded {
 	}
 	o := admin.Options{
 		Catalog: c, Kinds: kinds, Plugins: plugins.Bundled(), Fleet: &fleet{}, LogLevel: &level{now: "notice"}, Position: st.Position,
-		Tokens: g.tokens, EnforceTokens: true, Audit: g.log,
+		Tokens: g.tokens, EnforceTokens: true, Audit: g.log, History: newHistory(t, st, kinds),
 	}
 	if change != nil {
 		change(&o)

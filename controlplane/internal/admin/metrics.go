@@ -16,6 +16,19 @@ import (
 func (a *API) metrics(*call) (answer, error) {
 	b := a.ownMetrics(nil)
 	rows := a.o.Fleet.Nodes()
+	b = appendFleet(b, a.o.Fleet.Figures())
+	b = appendNodes(b, rows, "sluice_data_plane_lag_revisions", "Revisions that the data plane is behind.", func(row map[string]any) (string, string) {
+		return "", number(row["lag"])
+	})
+	b = appendNodes(b, rows, "sluice_data_plane_lag_seconds", "For how long there has been something that the data plane does not serve.", func(row map[string]any) (string, string) {
+		return "", number(row["lag_seconds"])
+	})
+	b = appendNodes(b, rows, "sluice_data_plane_connected", "Whether the data plane is connected.", func(row map[string]any) (string, string) {
+		if row["connected"] == true {
+			return "", "1"
+		}
+		return "", "0"
+	})
 	b = appendNodes(b, rows, "kong_data_plane_last_seen", "When the data plane was heard of last, in seconds since 1970.", func(row map[string]any) (string, string) {
 		return "", number(row["last_seen"])
 	})
@@ -114,6 +127,8 @@ func number(v any) string {
 	switch v := v.(type) {
 	case int64:
 		return strconv.FormatInt(v, 10)
+	case uint64:
+		return strconv.FormatUint(v, 10)
 	case int:
 		return strconv.Itoa(v)
 	case float64:

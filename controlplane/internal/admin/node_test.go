@@ -30,9 +30,23 @@ type fleet struct {
 	waited  []store.Position
 	asked   []string
 	replies func(target, name string) []pdk.NodeReply
+	became  hub.Revision
+	figures hub.Figures
 }
 
 func (f *fleet) Nodes() []map[string]any { return f.nodes }
+
+func (f *fleet) Revision(uint64) hub.Revision { return f.became }
+
+func (f *fleet) RevisionCounts(revisions []uint64) []hub.Counts {
+	out := make([]hub.Counts, len(revisions))
+	for i := range out {
+		out[i] = hub.Counts{Known: true, Applied: len(f.became.Applied), Refused: len(f.became.Refused), Missing: len(f.became.Missing), Last: f.became.Last}
+	}
+	return out
+}
+
+func (f *fleet) Figures() hub.Figures { return f.figures }
 
 func (f *fleet) Wait(_ context.Context, p store.Position, _ hub.Spec) (hub.Result, error) {
 	f.mu.Lock()

@@ -167,6 +167,7 @@ var other = map[string]string{
 	"POST /schemas/{db_entity_name}/validate": "Check an entity without storing it", "POST /schemas/plugins/validate": "Check a plugin without storing it",
 	"POST /schemas/vaults/validate": "Check a vault without storing it", "GET /tags": "List what is tagged", "GET /tags/{tags}": "List what has a tag",
 	"GET /clustering/data-planes": "List data planes", "GET /clustering/status": "List data planes by id",
+	"GET /clustering/revisions": "List revisions and how many data planes have applied them", "GET /clustering/revisions/{revision}": "Read which data planes have applied a revision, and when",
 	"GET /clustering/traffic": "Read what data planes have counted in the last hour",
 	"GET /routes/explain":     "Explain what would become of a request", "POST /routes/explain": "Explain what would become of a request",
 	"GET /upstreams/{upstreams}/health": "Read how data planes see the targets of an upstream",
@@ -209,7 +210,7 @@ func (a *API) describeOther(o schema.Object, method, pattern string) {
 			flag("flatten_errors", "List what is wrong entity by entity."),
 		}
 	}
-	if slices.Contains([]string{"/tags", "/tags/{tags}", "/clustering/data-planes", "/upstreams/{upstreams}/health"}, pattern) && method == http.MethodGet {
+	if slices.Contains([]string{"/tags", "/tags/{tags}", "/clustering/data-planes", "/clustering/revisions", "/upstreams/{upstreams}/health"}, pattern) && method == http.MethodGet {
 		o["parameters"] = refs("parameters", "size", "offset")
 		responses, _ := o["responses"].(schema.Object)
 		responses["200"] = schema.Object{"description": "One page.", "content": schema.Object{mediaJSON: schema.Object{"schema": listOf(schema.Object{"type": "object"})}}}

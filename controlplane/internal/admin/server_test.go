@@ -13,10 +13,13 @@ import (
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/admin"
 	"github.com/sluice-gateway/sluice/controlplane/internal/audit"
+	"github.com/sluice-gateway/sluice/controlplane/internal/history"
+	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store/bolt"
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/expression"
 	"github.com/sluice-gateway/sluice/shared/plugins"
+	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
 const nodeID = "7ca2380f-d638-4962-8ccb-3b50b571ecb7"
@@ -59,7 +62,7 @@ func newServerOf(t *testing.T, flavor entity.Flavor, change func(o *admin.Option
 	c := newCatalog(t, log.Store(), kinds)
 	o := admin.Options{
 		Catalog: c, Kinds: kinds, Plugins: plugins.Bundled(), Fleet: &fleet{}, LogLevel: &level{now: "notice"},
-		Position: st.Position, NodeID: nodeID, Hostname: "host",
+		Position: st.Position, NodeID: nodeID, Hostname: "host", History: newHistory(t, st, kinds),
 	}
 	if change != nil {
 		change(&o)
@@ -77,6 +80,17 @@ func newServerOf(t *testing.T, flavor entity.Flavor, change func(o *admin.Option
 		api.Close()
 	})
 	return s
+}
+
+func newHistory(t *testing.T, st store.Store, kinds *entity.Kinds) *history.History {
+	t.Helper()
+	h, err := history.New(history.Options{
+		Store: st, Kinds: kinds, Mask: func(kind string, o schema.Object) (schema.Object, []string) { return audit.Mask(kinds, kind, o) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
 }
 
 type headers map[string]string

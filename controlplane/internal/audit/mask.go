@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
@@ -34,11 +35,11 @@ func secretName(kind, name string) bool {
 	return slices.ContainsFunc(secretParts, func(part string) bool { return strings.Contains(name, part) })
 }
 
-// mask returns an object without its secrets, and the paths of those.
-func (l *Log) mask(kind string, o schema.Object) (schema.Object, []string) {
+// Mask returns an object of a kind without its secrets, and the paths of those.
+func Mask(kinds *entity.Kinds, kind string, o schema.Object) (schema.Object, []string) {
 	m := masking{kind: kind}
 	var fields []schema.Field
-	if def := l.o.Kinds.ByKind(kind); def != nil {
+	if def := kinds.ByKind(kind); def != nil {
 		fields = def.Schema.Fields
 		if name, ok := o[def.Schema.SubschemaKey].(string); ok && def.Schema.Subschema != nil {
 			if sub, ok := def.Schema.Subschema(name); ok {

@@ -247,7 +247,7 @@ func (l *Log) describe(line *ObjectLine, before, after []byte) {
 			line.Changed = differing(was, o)
 		}
 	}
-	masked, removed := l.mask(line.Kind, o)
+	masked, removed := Mask(l.o.Kinds, line.Kind, o)
 	text, err := schema.EncodeJSON(masked)
 	if err != nil || len(text) > longestRecord {
 		return

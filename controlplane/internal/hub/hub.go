@@ -47,14 +47,16 @@ type Hub struct {
 	commands uint64
 	// connected is how many nodes have a session.
 	connected int
+	ledger    ledger
+	sent      sent
 }
 
 // node is a row of the fleet, connected or not.
 type node struct {
 	Row
-	session *Session        // nil when not connected
-	report  *BalancerReport // its last one, nil when there was none
-	faults  *IntegrityReport
+	session *Session // nil when not connected
+	facts   Facts    // what it has told last
+	number  uint32   // in the ledger
 }
 
 // New makes a hub with the nodes that the store remembers.

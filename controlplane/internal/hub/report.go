@@ -4,6 +4,21 @@ import (
 	"encoding/json"
 )
 
+// Facts are what a node says of its own accord. What it has not said is nil.
+type Facts struct {
+	Balancer      *BalancerReport      `json:"balancer"`
+	Configuration *ConfigurationReport `json:"configuration"`
+	Integrity     *IntegrityReport     `json:"integrity"`
+}
+
+// ConfigurationReport is what a node says about the configuration that it serves.
+type ConfigurationReport struct {
+	// Entities and Routes are how many there are, DiskBytes what the disk cache takes.
+	Entities  int64 `json:"entities"`
+	Routes    int64 `json:"routes"`
+	DiskBytes int64 `json:"disk_bytes"`
+}
+
 // BalancerReport is what a node says of its own accord about the targets that it has.
 type BalancerReport struct {
 	// Upstreams and Targets are how many there are.
@@ -49,17 +64,10 @@ const (
 	maxDetail   = 256
 )
 
-// report reads what a beat says, nil for what it does not say or can not be read.
-func report(b []byte) (*BalancerReport, *IntegrityReport) {
-	if len(b) == 0 || len(b) > maxReport {
-		return nil, nil
-	}
-	var r struct {
-		Balancer  *BalancerReport  `json:"balancer"`
-		Integrity *IntegrityReport `json:"integrity"`
-	}
-	if json.Unmarshal(b, &r) != nil {
-		return nil, nil
+// report reads what a beat says: nothing when it can not be read.
+func report(b []byte) (r Facts) {
+	if len(b) == 0 || len(b) > maxReport || json.Unmarshal(b, &r) != nil {
+		return Facts{}
 	}
 	if i := r.Integrity; i != nil {
 		for _, s := range []*string{&i.Kind, &i.ID, &i.Message} {
@@ -68,7 +76,7 @@ func report(b []byte) (*BalancerReport, *IntegrityReport) {
 	}
 	out := r.Balancer
 	if out == nil {
-		return nil, r.Integrity
+		return r
 	}
 	out.Troubles = out.Troubles[:min(len(out.Troubles), maxTroubles)]
 	for i := range out.Troubles {
@@ -77,5 +85,5 @@ func report(b []byte) (*BalancerReport, *IntegrityReport) {
 			*s = (*s)[:min(len(*s), maxDetail)]
 		}
 	}
-	return out, r.Integrity
+	return r
 }

@@ -10,7 +10,7 @@ import (
 // passed over.
 func TestReports(t *testing.T) {
 	for _, nothing := range []string{"", "{", "[]", `{"other":1}`, `{"balancer":null}`, `{"balancer":"x"}`, `{"balancer":{"detail":"` + strings.Repeat("x", maxReport) + `"}}`} {
-		if r, i := report([]byte(nothing)); r != nil || i != nil {
+		if r := report([]byte(nothing)); r != (Facts{}) {
 			t.Errorf("%.40s: %+v", nothing, r)
 		}
 	}
@@ -19,7 +19,11 @@ func TestReports(t *testing.T) {
 		list = append(list, fmt.Sprintf(`{"upstream":"u","target":"t%d","health":"UNHEALTHY"}`, i))
 	}
 	list[0] = `{"upstream":"u","target":"t","health":"DNS_ERROR","since":5,"why":"names","detail":"` + strings.Repeat("y", 1000) + `"}`
-	r, _ := report([]byte(`{"balancer":{"upstreams":1,"targets":2000,"unhealthy":1050,"troubles":[` + strings.Join(list, ",") + `]}}`))
+	facts := report([]byte(`{"configuration":{"entities":5,"routes":2,"disk_bytes":700},"balancer":{"upstreams":1,"targets":2000,"unhealthy":1050,"troubles":[` + strings.Join(list, ",") + `]}}`))
+	r := facts.Balancer
+	if c := facts.Configuration; c == nil || *c != (ConfigurationReport{5, 2, 700}) {
+		t.Errorf("%+v", facts.Configuration)
+	}
 	if r == nil || len(r.Troubles) != maxTroubles || r.Unhealthy != 1050 || r.Targets != 2000 {
 		t.Fatalf("%+v", r)
 	}

@@ -23,6 +23,9 @@ const roundTime = 100 * time.Millisecond
 func (h *Hub) lead(head store.Position) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if head != h.head {
+		h.ledger.note(h.head, head, h.o.Now(), h.connectedLocked())
+	}
 	h.head = head
 	if h.round.left > 0 && h.o.Now().Sub(h.round.began) < roundTime {
 		return false

@@ -83,7 +83,7 @@ func (h *Hub) load() error {
 		return fmt.Errorf("read list of nodes: %w", err)
 	}
 	for _, r := range rows {
-		h.nodes[r.ID] = &node{Row: r}
+		h.nodes[r.ID] = &node{Row: r, number: h.ledger.number()}
 	}
 	return nil
 }
@@ -96,6 +96,7 @@ func (h *Hub) persist(ctx context.Context) error {
 	for id, n := range h.nodes {
 		if n.session == nil && n.LastSeen.Before(oldest) {
 			delete(h.nodes, id)
+			h.ledger.forget(n.number)
 			h.dirty = true
 		}
 	}
@@ -183,11 +184,20 @@ func (h *Hub) showLocked(n *node) map[string]any {
 		"position": ShowPosition(n.Position), "persisted": ShowPosition(n.Persisted), "lag": h.lagLocked(n),
 		"applied_at": nil, "apply_time_us": n.ApplyTime.Microseconds(), "reason": nil, "refused": nil, "left_out": emptyNotNil(n.LeftOut),
 	}
-	if n.faults != nil {
-		row["integrity"] = *n.faults
+	if n.facts.Integrity != nil {
+		row["integrity"] = *n.facts.Integrity
 	}
-	if n.report != nil {
-		row["balancer"] = *n.report
+	row["lag_seconds"], row["seconds_since_heard"] = h.lagTimeLocked(n), max(0, h.o.Now().Sub(n.LastSeen).Seconds())
+	row["applied_revision"], row["refused_revision"] = nil, nil
+	if n.Position != (store.Position{}) {
+		row["applied_revision"] = n.Position.Revision
+	}
+	row["configuration"] = nil
+	if n.facts.Configuration != nil {
+		row["configuration"] = *n.facts.Configuration
+	}
+	if n.facts.Balancer != nil {
+		row["balancer"] = *n.facts.Balancer
 	}
 	if !n.AppliedAt.IsZero() {
 		row["applied_at"] = float64(n.AppliedAt.UnixMilli()) / 1000
@@ -196,6 +206,7 @@ func (h *Hub) showLocked(n *node) map[string]any {
 		row["reason"] = n.Reason
 	}
 	if n.RefusedAt != nil {
+		row["refused_revision"] = n.RefusedAt.Revision
 		row["refused"] = map[string]any{"position": ShowPosition(*n.RefusedAt), "errors": slices.Clone(n.Refusals)}
 	}
 	return row
@@ -212,6 +223,23 @@ func (h *Hub) lagLocked(n *node) any {
 		return nil
 	}
 	return h.head.Revision - n.Position.Revision
+}
+
+// lagTimeLocked is for how many seconds there is something that a node does not serve: 0 for
+// nothing, nil when that is not known.
+func (h *Hub) lagTimeLocked(n *node) any {
+	switch {
+	case n.Position == h.head:
+		return 0.0
+	case n.Position != store.Position{} && (n.Position.Lineage != h.head.Lineage || n.Position.Generation != h.head.Generation):
+		return nil
+	}
+	list := h.ledger.between(n.Position.Revision, h.head.Revision)
+	if len(list) == 0 {
+		return nil
+	}
+	// Of what is older than the ledger it is not known when it came: it is at least so long.
+	return max(0, h.o.Now().Sub(list[0].noted).Seconds())
 }
 
 // ShowPosition makes JSON of a position, null for none.

@@ -81,7 +81,7 @@ func (h *Hub) Connect(hello Hello) (*Session, error) {
 	now := h.o.Now()
 	n := h.nodes[hello.NodeID]
 	if n == nil {
-		n = &node{Row: Row{ID: hello.NodeID, CreatedAt: now}}
+		n = &node{Row: Row{ID: hello.NodeID, CreatedAt: now}, number: h.ledger.number()}
 		h.nodes[hello.NodeID] = n
 	}
 	if old := n.session; old != nil {
@@ -93,6 +93,7 @@ func (h *Hub) Connect(hello Hello) (*Session, error) {
 		old.end("the node has connected again", 0)
 		h.leaveRoundLocked(old)
 		h.slots.leaveLocked(old, now)
+		h.ledger.appliedBy(n.number, n.Position, hello.Position, now) // it may not have told
 	}
 	s := &Session{
 		hub: h, node: n, boot: hello.BootID, signal: make(chan struct{}, 1), pending: map[uint64]*Command{}, created: now,
@@ -140,6 +141,7 @@ func (s *Session) Close(reason error) {
 	}
 	s.node.session = nil
 	h.connected--
+	h.ledger.leftBy(s.node.number, s.node.Position.Revision)
 	s.node.LastSeen = h.o.Now()
 	h.dirty = true
 	h.announceLocked()
@@ -374,6 +376,7 @@ func (s *Session) Applied(p store.Position, took time.Duration, leftOut []Refusa
 	}
 	n := s.node
 	s.outstanding, s.skip, s.known, s.diverged = store.Position{}, store.Position{}, true, 0
+	h.ledger.appliedBy(n.number, n.Position, p, n.LastSeen)
 	n.Position, n.Source, n.AppliedAt, n.ApplyTime = p, "stream", n.LastSeen, took
 	n.RefusedAt, n.Refusals, n.Reason, n.LeftOut = nil, nil, "", leftOut
 	h.slots.leaveLocked(s, n.LastSeen)
@@ -415,6 +418,7 @@ func (s *Session) Rejected(p, serving store.Position, why []Refusal) {
 func (s *Session) refusedLocked(p store.Position, why []Refusal) {
 	s.outstanding, s.skip, s.diverged = store.Position{}, p, 0
 	s.node.RefusedAt, s.node.Refusals = &p, why
+	s.hub.ledger.declinedBy(s.node.number, s.node.Position, p, why, s.node.LastSeen)
 	s.hub.slots.leaveLocked(s, s.node.LastSeen)
 	s.hub.dirty = true
 	s.hub.announceLocked()
@@ -460,15 +464,18 @@ func (s *Session) Diverged(p, serving store.Position) {
 // Beat notes that the node lives, and what it tells about itself: nothing when nothing
 // has changed.
 func (s *Session) Beat(told []byte) {
-	r, faults := report(told)
+	r := report(told)
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.seenLocked()
-	if r != nil {
-		s.node.report = r
+	if r.Balancer != nil {
+		s.node.facts.Balancer = r.Balancer
 	}
-	if faults != nil {
-		s.node.faults = faults
+	if r.Configuration != nil {
+		s.node.facts.Configuration = r.Configuration
+	}
+	if r.Integrity != nil {
+		s.node.facts.Integrity = r.Integrity
 	}
 }
 

@@ -154,6 +154,7 @@ func (s *Session) Sent(d Delivery) {
 	}
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
+	s.hub.sent.countLocked(&d)
 	s.hub.slots.leaveLocked(s, s.hub.o.Now())
 }
 
