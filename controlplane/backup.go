@@ -16,6 +16,7 @@ import (
 // storeOptions say where the store is, and with which keys.
 func storeOptions(s *settings.Settings) (o bolt.Options, err error) {
 	o.Path = filepath.Join(s.Path("prefix"), StoreFile)
+	o.LogRevisions, o.LogBytes = uint64(max(0, s.Int("history_revisions"))), uint64(max(0, s.Size("history_size"))) //nolint:gosec // not negative
 	if o.Key, err = s.AESKey("store_encryption_key"); err != nil {
 		return o, err
 	}

@@ -36,6 +36,8 @@ var keys = []Key{
 	{Name: "router_flavor", Kind: String, Default: "traditional_compatible", Planes: BothPlanes, OneOf: flavors, Description: "How routes are written and matched; the same on both planes."},
 	{Name: "store_encryption_key", Kind: AESKey, Planes: ControlPlane, Secret: true, Own: true, Description: "Key of 32 bytes, or a file with it, that the store is encrypted with; unset leaves it in clear."},
 	{Name: "store_encryption_key_previous", Kind: AESKey, Planes: ControlPlane, Secret: true, Own: true, Description: "Key that the store has been encrypted with so far: it is written again with store_encryption_key at the start."},
+	{Name: "history_revisions", Kind: Int, Default: "10000", Planes: ControlPlane, Min: 100, Max: 1 << 30, Own: true, Description: "How many of the last revisions can be looked at and restored; also how far data planes may be behind and still be sent changes alone."},
+	{Name: "history_size", Kind: Size, Default: "256m", Planes: ControlPlane, Own: true, Description: "How many bytes of the store those revisions may take; a revision that is larger than a quarter of it can't be gone behind."},
 	{Name: "declarative_config", Kind: Path, Planes: ControlPlane, Description: "File in the declarative format that becomes the configuration at start."},
 	{Name: "declarative_config_string", Kind: String, Planes: ControlPlane, Secret: true, Description: "The same as a text; declarative_config goes first."},
 

@@ -22,6 +22,7 @@ func (a *API) addCluster() {
 	if a.o.History != nil {
 		a.table.get("/clustering/revisions", a.revisions)
 		a.table.get("/clustering/revisions/{revision}", a.revision)
+		a.addHistory()
 	}
 	if a.o.Traffic != nil {
 		a.table.get(pathTraffic, a.traffic)

@@ -154,7 +154,7 @@ func useOf(r *http.Request, e *endpoint) access.Use {
 var areas = map[string]access.Area{
 	"": access.Information, "endpoints": access.Information, "openapi.json": access.Information, "schemas": access.Information,
 	"status": access.Information, "timers": access.Information, "metrics": access.Information,
-	"cache": access.Configuration, "config": access.Configuration,
+	"cache": access.Configuration, "config": access.Configuration, "history": access.Configuration,
 	"clustering": access.Operations, "debug": access.Operations,
 	"workspaces":   access.Workspaces,
 	"admin-tokens": access.Security, "audit": access.Security,

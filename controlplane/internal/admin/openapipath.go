@@ -168,6 +168,8 @@ var other = map[string]string{
 	"POST /schemas/vaults/validate": "Check a vault without storing it", "GET /tags": "List what is tagged", "GET /tags/{tags}": "List what has a tag",
 	"GET /clustering/data-planes": "List data planes", "GET /clustering/status": "List data planes by id",
 	"GET /clustering/revisions": "List revisions and how many data planes have applied them", "GET /clustering/revisions/{revision}": "Read which data planes have applied a revision, and when",
+	"GET /history": "List what was changed, by whom and when", "GET /history/{revision}": "Read what a revision changed, field by field",
+	"GET /history/{revision}/preview": "Read what restoring a revision would change", "POST /history/{revision}/restore": "Bring entities back to what they were at a revision",
 	"GET /clustering/traffic": "Read what data planes have counted in the last hour",
 	"GET /routes/explain":     "Explain what would become of a request", "POST /routes/explain": "Explain what would become of a request",
 	"GET /upstreams/{upstreams}/health": "Read how data planes see the targets of an upstream",
@@ -210,7 +212,7 @@ func (a *API) describeOther(o schema.Object, method, pattern string) {
 			flag("flatten_errors", "List what is wrong entity by entity."),
 		}
 	}
-	if slices.Contains([]string{"/tags", "/tags/{tags}", "/clustering/data-planes", "/clustering/revisions", "/upstreams/{upstreams}/health"}, pattern) && method == http.MethodGet {
+	if slices.Contains([]string{"/tags", "/tags/{tags}", "/clustering/data-planes", "/clustering/revisions", pathHistory, "/upstreams/{upstreams}/health"}, pattern) && method == http.MethodGet {
 		o["parameters"] = refs("parameters", "size", "offset")
 		responses, _ := o["responses"].(schema.Object)
 		responses["200"] = schema.Object{"description": "One page.", "content": schema.Object{mediaJSON: schema.Object{"schema": listOf(schema.Object{"type": "object"})}}}

@@ -60,7 +60,7 @@ func (c *call) use(e *endpoint) access.Use {
 	def := c.api.o.Kinds.ByCollection(first)
 	switch {
 	case def == nil:
-		if c.space != "" && u.Action == access.Read && e.pattern == pathTraffic {
+		if c.space != "" && scoped(e.pattern, u.Action) {
 			u.Area = access.Entities // of the workspace alone
 		}
 	case def.Kind() == kindWorkspaces:

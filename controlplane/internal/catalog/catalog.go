@@ -121,6 +121,10 @@ type API interface {
 	Replace(ctx context.Context, entities map[string][]schema.Object) (store.Position, error)
 	// ReplaceStored is Replace for entities in their stored form, such as exported ones.
 	ReplaceStored(ctx context.Context, entities map[string][]schema.Object) (store.Position, error)
+	// Restore makes entities what they were, whichever workspace they are in, in one change
+	// set. what is called in its transaction; its error ends it. It returns how many are
+	// changed. An entity that can't be what it was is a *RestoreError.
+	Restore(ctx context.Context, summary string, what func(tx store.Tx) ([]Restored, error)) (p store.Position, changed int, err error)
 	// Tagged lists (entity_name, entity_id, tag) rows, of one tag or of all ("").
 	Tagged(ctx context.Context, tag string, size int, offset string) (Page, error)
 }

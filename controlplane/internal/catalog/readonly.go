@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
@@ -58,6 +59,11 @@ func (r readOnly) Upsert(ctx context.Context, def *entity.Def, key Key, scope Sc
 // Delete implements API.
 func (r readOnly) Delete(_ context.Context, def *entity.Def, key Key, _ Scope) (Written, error) {
 	return Written{}, unsupported("remove", def, key)
+}
+
+// Restore implements API.
+func (r readOnly) Restore(context.Context, string, func(store.Tx) ([]Restored, error)) (store.Position, int, error) {
+	return store.Position{}, 0, &Error{CodeUnsupported, "operation unsupported", "cannot restore entities when not using a database", nil}
 }
 
 // DeleteAll implements API.

@@ -16,7 +16,7 @@ const defaultName = "default"
 // reservedNames begin paths of the Admin API that are about no kind: a workspace of that
 // name could not be told from them.
 var reservedNames = map[string]bool{ //nolint:gochecknoglobals // a constant
-	"admin-tokens": true, "audit": true, "cache": true, "clustering": true, "config": true, "debug": true, "endpoints": true, "kong": true, "metrics": true,
+	"admin-tokens": true, "audit": true, "cache": true, "clustering": true, "config": true, "debug": true, "endpoints": true, "history": true, "kong": true, "metrics": true,
 	"openapi.json": true, "schemas": true, "status": true, "timers": true, "tokens": true,
 }
 

@@ -6,9 +6,12 @@
 package history
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
@@ -25,14 +28,22 @@ type Options struct {
 }
 
 // History is what was. It is safe for concurrent use.
-type History struct{ o Options }
+type History struct {
+	o Options
+
+	mu sync.Mutex
+	// scanned is how far the log was looked through for change sets that can't be gone
+	// behind; oneWay is the newest of them.
+	scanned store.Position
+	oneWay  uint64
+}
 
 // New makes a history.
 func New(o Options) (*History, error) {
 	if o.Store == nil || o.Kinds == nil || o.Mask == nil {
 		return nil, errors.New("history needs a store, kinds and what masks secrets")
 	}
-	return &History{o}, nil
+	return &History{o: o}, nil
 }
 
 // ErrFuture means that there is no such revision yet.
@@ -63,6 +74,8 @@ type Revision struct {
 	Bytes int
 	// Kinds are how many entities of each kind changed.
 	Kinds map[string]int
+	// First are the first of the changes, without fields.
+	First []Change
 	// Omitted tells that there were more changes than the log keeps of one revision: it is
 	// not known which.
 	Omitted bool
@@ -89,7 +102,7 @@ func (h *History) List(before uint64, size int, workspace *string) (out []Revisi
 			var part []Revision
 			if err := forward(tx, first, last, func(c *store.ChangeSet) {
 				if changes, some := h.within(c, workspace); some {
-					part = append(part, short(c, changes))
+					part = append(part, h.short(c, changes))
 				}
 			}); err != nil {
 				return err
@@ -135,7 +148,7 @@ func stretch(size int) uint64 { return uint64(max(size+1, 50)) } //nolint:gosec 
 // Find returns a revision in short. Its error is ErrFuture or a *GoneError, or the store's.
 func (h *History) Find(n uint64) (out Revision, err error) {
 	err = h.read(n, func(_ store.Tx, c *store.ChangeSet) error {
-		out = short(c, c.Changes)
+		out = h.short(c, c.Changes)
 		return nil
 	})
 	return out, err
@@ -184,7 +197,7 @@ func oldestKept(tx store.Tx) (uint64, error) {
 	return low, nil
 }
 
-func short(c *store.ChangeSet, changes []store.Change) Revision {
+func (h *History) short(c *store.ChangeSet, changes []store.Change) Revision {
 	r := Revision{
 		Position: c.To, At: c.At, Actor: c.Actor, Summary: c.Summary, Changes: len(changes), Reversible: c.Reversible, Kinds: map[string]int{}, Omitted: c.Omitted,
 	}
@@ -192,6 +205,9 @@ func short(c *store.ChangeSet, changes []store.Change) Revision {
 		change := &changes[i]
 		r.Bytes += len(change.Body) + len(change.Kind) + len(change.ID)
 		r.Kinds[change.Kind]++
+		if len(r.First) < mostFirst {
+			r.First = append(r.First, h.brief(c, change))
+		}
 		switch {
 		case change.Op == store.Delete:
 			r.Deleted++
@@ -202,6 +218,33 @@ func short(c *store.ChangeSet, changes []store.Change) Revision {
 		}
 	}
 	return r
+}
+
+// mostFirst is how many changes a list shows of each revision.
+const mostFirst = 5
+
+// brief is a change without its fields.
+func (h *History) brief(c *store.ChangeSet, change *store.Change) Change {
+	out := Change{Kind: change.Kind, ID: change.ID}
+	body := change.Body
+	switch {
+	case change.Op == store.Delete:
+		out.Operation, body = Deleted, change.Before
+	case c.Reversible && change.Before == nil:
+		out.Operation = Created
+	case c.Reversible:
+		out.Operation = Updated
+	}
+	o := h.object(change.Kind, body)
+	out.Name = nameOf(o)
+	out.Workspace, _ = o[schema.WorkspaceID].(string)
+	return out
+}
+
+func isNotFound(err error) bool { return errors.Is(err, store.ErrNotFound) }
+
+func compareKeys(kindA, kindB, idA, idB string) int {
+	return cmp.Or(strings.Compare(kindA, kindB), strings.Compare(idA, idB))
 }
 
 // within returns the changes of a set that are in a workspace, and whether there are some.
