@@ -2,9 +2,14 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // refusal holds that a write which a node refuses says so at once, that its revision tells
@@ -119,5 +124,116 @@ func TestRevisionsOfTheFleet(t *testing.T) {
 		if got, ok := sample(all[want.name], want.labels...); !ok || got < want.least {
 			t.Errorf("%s%v is %v, want %v at least", want.name, want.labels, got, want.least)
 		}
+	}
+}
+
+// TestRevisionOnTheWire: what an answer was made with is in the access log, in the records
+// of log plugins and, when the setting headers says so, in the answer.
+func TestRevisionOnTheWire(t *testing.T) {
+	c := newCluster(t, 0)
+	log := filepath.Join(t.TempDir(), "access.log")
+	n := c.addNode("--headers", "server_tokens, X-Sluice-Revision", "--proxy_access_log", log)
+	quiet := c.addNode()
+	up := newEcho(t, "up")
+	c.serve("one", up.URL, "/one")
+	records := filepath.Join(t.TempDir(), "records.log")
+	c.must("POST", "/plugins", object{"name": "file-log", "config": object{"path": records}}, 201)
+	revision := c.must("POST", "/services/one/routes", form("name", "two", "paths[]", "/two"), 201, atOnce).header.Get("X-Sluice-Revision")
+	for path, status := range map[string]int{"/two?mark=1": 200, "/nowhere?mark=1": 404} {
+		if got := n.must("GET", path, nil, status).header.Get("X-Sluice-Revision"); got != revision {
+			t.Errorf("%s is answered with revision %q, want %s", path, got, revision)
+		}
+		if got := quiet.must("GET", path, nil, status).header.Get("X-Sluice-Revision"); got != "" {
+			t.Errorf("a node that was not told to says revision %s", got)
+		}
+	}
+	eventually(t, soon, func() error {
+		text, err := os.ReadFile(log)
+		if err == nil && strings.Count(string(text), "mark=1") != 2 {
+			err = fmt.Errorf("the access log: %s", text)
+		}
+		return err
+	})
+	text, _ := os.ReadFile(log)
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "mark=1") && !strings.HasSuffix(line, " sluice_revision: "+revision+"\n") {
+			t.Errorf("the access log has %s", line)
+		}
+	}
+	eventually(t, soon, func() error {
+		text, err := os.ReadFile(records)
+		if err == nil && strings.Count(string(text), `"sluice_revision":`+revision) < 4 {
+			err = fmt.Errorf("records: %s", text)
+		}
+		return err
+	})
+}
+
+// TestNothingOldAfterAWaitedWrite: three nodes are asked all the time; what is asked after
+// the answer of a write that has waited for all is never answered from before it.
+func TestNothingOldAfterAWaitedWrite(t *testing.T) {
+	c := newCluster(t, 3)
+	c.must("POST", "/routes", object{"name": "r", "paths": []string{"/r"}}, 201)
+	c.must("POST", "/routes/r/plugins", object{"name": "request-termination", "config": object{"status_code": 200, "message": "0"}, "instance_name": "answer"}, 201, atOnce)
+	plugin := c.get("/routes/r/plugins").list("data")[0]["id"].(string)
+	var written atomic.Int64 // what has been waited for
+	var wait sync.WaitGroup
+	stop := make(chan struct{})
+	asked := atomic.Int64{}
+	for i, n := range c.nodes {
+		for range 2 {
+			wait.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					least := written.Load()
+					r := n.try("GET", "/r", nil)
+					if r.err != nil {
+						t.Errorf("node %d: %v", i+1, r.err)
+						return
+					}
+					got, err := strconv.ParseInt(r.text("message"), 10, 64)
+					if err != nil || got < least {
+						t.Errorf("node %d answers %d %s after %d was written and waited for", i+1, r.status, r.body, least)
+						return
+					}
+					asked.Add(1)
+				}
+			})
+		}
+	}
+	specs := []string{"all", "100%", "3", "all"}
+	for i := int64(1); i <= 60 && !t.Failed(); i++ {
+		r := c.must("PATCH", "/plugins/"+plugin, object{"config": object{"message": strconv.FormatInt(i, 10)}}, 200, headers{"X-Sluice-Wait", specs[i%4], "X-Sluice-Wait-Timeout", "20"})
+		if got := r.header.Get("X-Sluice-Applied"); got != "3/3" {
+			t.Errorf("write %d is applied by %s", i, got)
+		}
+		written.Store(i)
+	}
+	close(stop)
+	wait.Wait()
+	if asked.Load() < 60 {
+		t.Errorf("only %d requests were made", asked.Load())
+	}
+	// Fewer are enough when that is asked for, and nobody waits for more than there are.
+	goOn := stopped(t, c.nodes[0].program)
+	for spec, least := range map[string]int{"quorum": 2, "60%": 2, "2": 2, "1": 1} {
+		r := c.must("PATCH", "/plugins/"+plugin, object{"config": object{"message": "99" + strconv.Itoa(least) + strconv.Itoa(len(spec))}}, 200, headers{"X-Sluice-Wait", spec, "X-Sluice-Wait-Timeout", "20"})
+		applied, total := 0, 0
+		if _, err := fmt.Sscanf(r.header.Get("X-Sluice-Applied"), "%d/%d", &applied, &total); err != nil || applied < least || total != 3 {
+			t.Errorf("%s: applied by %q", spec, r.header.Get("X-Sluice-Applied"))
+		}
+	}
+	began := time.Now()
+	r := c.must("PATCH", "/plugins/"+plugin, object{"config": object{"message": "7"}}, 200, headers{"X-Sluice-Wait", "90%", "X-Sluice-Wait-Timeout", "0.5"})
+	if took := time.Since(began); took < 400*time.Millisecond || r.header.Get("X-Sluice-Applied") != "2/3" || r.header.Get("X-Sluice-Missing") == "" {
+		t.Errorf("90%% with a stopped node: %v after %v", r.header, took)
+	}
+	goOn()
+	for _, wrong := range []headers{{"X-Sluice-Wait", "0%"}, {"X-Sluice-Wait", "101%"}, {"X-Sluice-Wait", "-1"}, {"X-Sluice-Wait", "all", "X-Sluice-Wait-Timeout", "x"}, {"X-Sluice-Wait", "all", "X-Sluice-Wait-Timeout", "601"}} {
+		c.must("PATCH", "/plugins/"+plugin, object{"config": object{"message": "8"}}, 400, wrong)
 	}
 }

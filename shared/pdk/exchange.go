@@ -62,6 +62,9 @@ type Exchange struct {
 	// ID is the X-Kong-Request-Id: 32 hex digits.
 	ID string
 
+	// Revision of the configuration that the exchange runs under, 0 for none.
+	Revision uint64
+
 	// Start is when the first byte of the request was read; the other times are
 	// zero until they happen.
 	Start         time.Time

@@ -1,6 +1,6 @@
 // Package accesslog writes one line a request, in the format that nginx calls
-// combined with Kong's request id at the end. It owns a buffer and its file; a
-// reopened file takes the lines from then on. It refuses to block a request for
+// combined with Kong's request id and the configuration's revision at the end. It owns a
+// buffer and its file; a reopened file takes the lines from then on. It refuses to block a request for
 // longer than a write to a buffer: when the disk does not keep up lines are dropped
 // and counted.
 package accesslog
@@ -141,7 +141,9 @@ func (l *Log) Write(x *pdk.Exchange) {
 	b = appendOr(b, x.Request.Header.Get("User-Agent"))
 	b = append(b, `" kong_request_id: "`...)
 	b = append(b, x.ID...)
-	b = append(b, "\"\n"...)
+	b = append(b, `" sluice_revision: `...)
+	b = strconv.AppendUint(b, x.Revision, 10)
+	b = append(b, '\n')
 	l.buffer = b
 	full := len(b) > flushSize
 	l.mu.Unlock()

@@ -49,6 +49,9 @@ func (p *Proxy) responseHeaders(x *pdk.Exchange) {
 	if on.RequestID {
 		h.Set("X-Kong-Request-Id", x.ID)
 	}
+	if on.Revision {
+		h.Set("X-Sluice-Revision", x.Text.Int(int64(x.Revision))) //nolint:gosec // revisions are not that many
+	}
 	if x.HashCookieLine != "" {
 		h.Add("Set-Cookie", x.HashCookieLine)
 	}

@@ -156,7 +156,7 @@ func (p *Proxy) Refuse(x *pdk.Exchange, r Responder, status int) {
 	if !x.Request.Client.IsValid() {
 		x.Request.Client = x.Request.Peer
 	}
-	x.ID = p.ids.next(&x.Text)
+	x.ID, x.Revision = p.ids.next(&x.Text), p.o.Plan().Position.Revision
 	message := pdk.StatusMessage(status)
 	if status == 494 {
 		status = 400
@@ -182,7 +182,7 @@ func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
 	if x.Start.IsZero() {
 		x.Start = clock.Now()
 	}
-	x.View = w.plan
+	x.View, x.Revision = w.plan, w.plan.Position.Revision
 	x.ID = p.ids.next(&x.Text)
 	p.client(x)
 	if p.o.Tracing != 0 {

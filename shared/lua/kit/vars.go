@@ -75,6 +75,8 @@ func variable(x *pdk.Exchange, name string) (string, bool) {
 		return string(q.Client.Addr().Unmap().AsSlice()), true
 	case "request_id", "kong_request_id":
 		return x.ID, true
+	case "sluice_revision":
+		return strconv.FormatUint(x.Revision, 10), true
 	case "msec":
 		return strconv.FormatFloat(float64(time.Now().UnixMilli())/1000, 'f', 3, 64), true
 	case "time_iso8601":

@@ -16,7 +16,7 @@ import (
 var known = map[string]bool{
 	"request": true, "upstream_uri": true, "upstream_status": true, "response": true, "latencies": true, "tries": true,
 	"authenticated_entity": true, "route": true, "service": true, "consumer": true, "client_ip": true, "started_at": true,
-	"source": true, "workspace": true, "workspace_name": true,
+	"source": true, "workspace": true, "workspace_name": true, "sluice_revision": true,
 }
 
 // edit applies edits to the record b[from:].

@@ -133,6 +133,10 @@ func Append(b []byte, x *pdk.Exchange) []byte {
 	} else {
 		b = append(b, `,"workspace_name":"default"`...)
 	}
+	if x.Revision > 0 {
+		b = append(b, `,"sluice_revision":`...)
+		b = strconv.AppendUint(b, x.Revision, 10)
+	}
 	b = append(b, '}')
 	if edits := x.LogEdits(); len(edits) > 0 {
 		return edit(b, from, edits)
