@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/history"
 	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
+	"github.com/sluice-gateway/sluice/shared/entity"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
@@ -140,6 +141,9 @@ func (a *API) historyRestore(c *call) (answer, error) {
 		}
 		out := make([]catalog.Restored, len(list))
 		for i, u := range list {
+			if u.Kind == entity.WorkspaceNames.Kind() && c.visit.token != nil && !c.visit.token.Allows(access.Use{Action: access.Update, Area: access.Workspaces}) {
+				return nil, refuse(http.StatusForbidden, "restoring this revision makes or removes workspaces, which "+c.visit.token.Name+" may not")
+			}
 			out[i] = catalog.Restored{Kind: u.Kind, ID: u.ID, Body: u.Body}
 		}
 		return out, nil

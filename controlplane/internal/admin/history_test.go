@@ -202,12 +202,14 @@ func TestWhoMaySeeAndRestore(t *testing.T) {
 		{"team editor", "POST", "/history/2/restore", 403},
 		{"team editor", "POST", "/default/history/2/restore", 403},
 		{"team editor", "POST", "/team/history/1/restore", 200},
+		{"editor", "POST", "/history/0/restore", 403}, // the workspace would go
+		{"admin", "POST", "/history/0/restore", 200},
 	} {
 		if w := g.ask(test.method, test.path, tokens[test.who], ""); w.Code != test.want {
 			t.Errorf("%s %s by %s: %d %s, want %d", test.method, test.path, test.who, w.Code, w.Body, test.want)
 		}
 	}
-	w := g.ask("GET", "/history?size=1", tokens["reader"], "")
+	w := g.ask("GET", "/history", tokens["reader"], "")
 	if r := (&response{t: t, body: w.Body.String()}); w.Code == 200 {
 		r.says(`"actor":"editorteam"`)
 	}

@@ -89,6 +89,7 @@ type Store struct {
 	swept     time.Time // when keys were looked through last, and how many there were then
 	kept      int
 	processes map[string]*process
+	aged      int64 // the minute in which that was looked through last
 }
 
 // nodeKey is a key at a node.
@@ -270,6 +271,10 @@ func (s *Store) keyLocked(k nodeKey) (uint32, bool) {
 // ageLocked rolls seconds that are old into minutes, and drops old minutes.
 func (s *Store) ageLocked(now int64) {
 	s.rollLocked(now - fine)
+	if now/60 == s.aged {
+		return
+	}
+	s.aged = now / 60
 	for minute, c := range s.minutes {
 		if minute <= now/60-keep {
 			s.bytes -= slotBytes + int64(cap(c.cells))
