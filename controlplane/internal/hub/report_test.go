@@ -27,7 +27,7 @@ func TestReports(t *testing.T) {
 	if r == nil || len(r.Troubles) != maxTroubles || r.Unhealthy != 1050 || r.Targets != 2000 {
 		t.Fatalf("%+v", r)
 	}
-	_, i := report([]byte(`{"integrity":{"found":2,"repaired":1,"kind":"routes","id":"r","message":"` + strings.Repeat("y", 1000) + `","at":7}}`))
+	i := report([]byte(`{"integrity":{"found":2,"repaired":1,"kind":"routes","id":"r","message":"` + strings.Repeat("y", 1000) + `","at":7}}`)).Integrity
 	if i == nil || i.Found != 2 || i.Repaired != 1 || i.Kind != "routes" || len(i.Message) != maxDetail || i.At != 7 {
 		t.Errorf("%+v", i)
 	}
