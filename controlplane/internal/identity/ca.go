@@ -36,7 +36,11 @@ const (
 	caName  = "Sluice cluster authority"
 )
 
-// ca signs the certificates of nodes, and the control plane's own that they see.
+// ca signs the certificates of nodes. Its certificate is renewed by itself, its key never:
+// to have another one, move both files away and start the control plane. Nodes go on
+// proxying then, and follow again once they have joined with a line of the new authority.
+//
+// It signs the certificate, too, that the control plane shows to nodes that have joined.
 type ca struct {
 	cert *x509.Certificate
 	key  crypto.Signer

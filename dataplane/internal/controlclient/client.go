@@ -69,8 +69,9 @@ type Options struct {
 type Link interface {
 	// TLS is asked for before each session. An error is the session's: it is tried again.
 	TLS(ctx context.Context) (*tls.Config, error)
-	// Ended is told why a session ended.
-	Ended(err error)
+	// Ended is told why a session ended. It says whether the next one may go better for that,
+	// because TLS will do something about it.
+	Ended(err error) (better bool)
 }
 
 // Facts are what the client knows.
@@ -183,13 +184,14 @@ func (c *Client) Run(ctx context.Context) error {
 			c.update(func(f *Facts) { f.Connected = false })
 			return nil
 		}
-		if c.o.Link != nil {
-			c.o.Link.Ended(err)
+		judged := err
+		if c.o.Link != nil && c.o.Link.Ended(err) {
+			judged = nil // nothing that needs a long wait
 		}
 		if heard {
 			wait.reset()
 		}
-		d := max(wait.next(err), hint)
+		d := max(wait.next(judged), hint)
 		c.update(func(f *Facts) {
 			f.Connected = false
 			f.ControlError = "disconnected"

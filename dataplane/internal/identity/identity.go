@@ -156,14 +156,17 @@ func (i *Identity) certificate() *tls.Certificate {
 	return &i.kept.pair
 }
 
-// Ended is told why a session with the control plane ended.
-func (i *Identity) Ended(err error) {
+// Ended is told why a session with the control plane ended. It says whether TLS will try to
+// get another certificate because of that, and has not tried before.
+func (i *Identity) Ended(err error) (better bool) {
 	if status.Code(err) != codes.Unauthenticated {
-		return
+		return false
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	better = i.kept != nil && !i.stale
 	i.stale = i.kept != nil
+	return better
 }
 
 // obtain gets a certificate, by renewing the one there is or by joining; i.asking is held.

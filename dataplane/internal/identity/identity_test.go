@@ -368,7 +368,12 @@ func TestRefusedCertificate(t *testing.T) {
 				i = open(t, identity.Options{Dir: dir})
 			}
 			c.set(func() { c.renewErr = test.renewErr })
-			i.Ended(test.ended)
+			if again := i.Ended(test.ended); again != errors.Is(test.ended, refused) {
+				t.Errorf("the next session may go better: %v", again)
+			}
+			if i.Ended(test.ended) {
+				t.Error("and the one after that")
+			}
 			if err := dial(t, i); (err == nil) != test.good {
 				t.Errorf("next session: %v", err)
 			}
