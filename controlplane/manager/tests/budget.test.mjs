@@ -19,6 +19,12 @@ async function sizes() {
   return all
 }
 
+/** The text of a file; the smallest are not compressed. */
+async function textOf({ path }) {
+  const body = await readFile(path)
+  return (path.endsWith('.gz') ? gunzipSync(body) : body).toString()
+}
+
 test('everything', async () => {
   const total = [...(await sizes()).values()].reduce((sum, f) => sum + f.size, 0)
   console.log(`everything: ${(total / 1e6).toFixed(2)} MB`)
@@ -27,7 +33,7 @@ test('everything', async () => {
 
 test('first load', async () => {
   const files = await sizes()
-  const text = async (name) => gunzipSync(await readFile(files.get(name).path)).toString()
+  const text = (name) => textOf(files.get(name))
   const index = await text('index.html')
   const first = new Set([...index.matchAll(/(?:src|href)="\.\/([^"]+)"/g)].map((m) => m[1]).filter((name) => files.has(name)))
   // What scripts import outright comes with them, and so does the overview.
@@ -50,7 +56,7 @@ test('first load', async () => {
 test('nothing of others is named', async () => {
   for (const [name, file] of await sizes()) {
     if (/\.(css|html)$/.test(name)) {
-      const text = gunzipSync(await readFile(file.path)).toString()
+      const text = await textOf(file)
       assert.doesNotMatch(text, /url\(["']?https?:|@import|(?:src|href)="https?:/, name)
     }
   }

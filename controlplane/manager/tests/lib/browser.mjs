@@ -138,7 +138,7 @@ export async function confirmDelete(page, name = '') {
   await modal.waitFor()
   const input = modal.getByTestId('confirmation-input')
   if (await input.count()) {
-    await input.fill(name || await modal.locator('.confirmation-text, strong, b').last().innerText())
+    await input.fill(name || (await modal.locator('.confirmation-text').innerText()).replace(/^"|"$/g, ''))
   }
   await modal.getByTestId('modal-action-button').click()
   await modal.waitFor({ state: 'detached' })
