@@ -3,6 +3,7 @@ package hub
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/snapshot"
@@ -156,7 +157,7 @@ func (h *Hub) Figures() Figures {
 		Bounds: histogramBounds[:], ToEach: slices.Clone(l.toEach.buckets[:]), ToLast: slices.Clone(l.toLast.buckets[:]),
 		ToEachSum: l.toEach.sum, ToLastSum: l.toLast.sum, Connected: h.connected, Refused: l.refused,
 		States: map[State]int{Syncing: 0, Applied: 0, Refused: 0, Held: 0, Away: 0},
-		Sent:   map[string]uint64{"delta": h.sent.deltas, "repair": h.sent.repairs, "snapshot": h.sent.snapshots}, SentBytes: h.sent.bytes,
+		Sent:   map[string]uint64{"delta": h.sent.deltas.Load(), "repair": h.sent.repairs.Load(), "snapshot": h.sent.snapshots.Load()}, SentBytes: h.sent.bytes.Load(),
 	}
 	for _, n := range h.nodes {
 		f.States[h.stateLocked(n)]++
@@ -164,27 +165,27 @@ func (h *Hub) Figures() Figures {
 	return f
 }
 
-// sent counts what nodes were sent.
-type sent struct{ deltas, repairs, snapshots, bytes uint64 }
+// sent counts what nodes were sent. It needs no lock.
+type sent struct{ deltas, repairs, snapshots, bytes atomic.Uint64 }
 
-// countLocked counts a delivery that is on its way.
-func (s *sent) countLocked(d *Delivery) {
+// count counts a delivery that is on its way.
+func (s *sent) count(d *Delivery) {
 	var messages [][]byte
 	switch {
 	case d.Snapshot != nil:
-		s.snapshots++
+		s.snapshots.Add(1)
 		messages = d.Snapshot.Messages
 	case d.Step != nil && d.Step.Plan == snapshot.Repair:
-		s.repairs++
+		s.repairs.Add(1)
 		messages = d.Step.Messages
 	case d.Step != nil:
-		s.deltas++
+		s.deltas.Add(1)
 		messages = d.Step.Messages
 	}
 	for i, m := range messages {
 		if d.Snapshot != nil && i < len(messages)-1 && i/8 < len(d.Skip) && d.Skip[i/8]&(1<<(i%8)) != 0 {
 			continue
 		}
-		s.bytes += uint64(len(m))
+		s.bytes.Add(uint64(len(m)))
 	}
 }

@@ -149,12 +149,12 @@ func (s *Session) sendLocked(plan snapshot.Plan, to store.Position) {
 
 // Sent tells that a delivery is on its way, so that others get the slot.
 func (s *Session) Sent(d Delivery) {
+	s.hub.sent.count(&d)
 	if d.Snapshot == nil && (d.Step == nil || d.Step.Plan == snapshot.Delta) {
 		return // it had none
 	}
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	s.hub.sent.countLocked(&d)
 	s.hub.slots.leaveLocked(s, s.hub.o.Now())
 }
 
