@@ -34,7 +34,7 @@ func TestConfigurationIsKongs(t *testing.T) {
 		// skip are keys that differ because the planes do.
 		skip []string
 	}{
-		{settings.ControlPlane, []string{listen, "--admin_listen=127.0.0.1:28001", "--status_listen=off", "--prefix=/usr/local/kong/kong-pg"}, nil},
+		{settings.ControlPlane, []string{listen, "--admin_listen=127.0.0.1:28001", "--admin_gui_listen=off", "--status_listen=off", "--prefix=/usr/local/kong/kong-pg"}, nil},
 		{settings.DataPlane, []string{listen, "--status_listen=off", "--prefix=/usr/local/kong/kong-pg"}, []string{"role", "database", "ssl_cert", "ssl_cert_key", "lua_ssl_trusted_certificate"}},
 	} {
 		s := mustLoad(t, test.plane, nil, test.args...)

@@ -43,7 +43,7 @@ var keys = []Key{
 
 	// Listeners.
 	{Name: "admin_listen", Kind: Listeners, Default: "127.0.0.1:8001", Planes: ControlPlane, Description: "Addresses of the Admin API."},
-	{Name: "admin_gui_listen", Kind: Listeners, Default: "off", Planes: ControlPlane, Description: "Addresses of the manager."},
+	{Name: "admin_gui_listen", Kind: Listeners, Default: "127.0.0.1:8002", Planes: ControlPlane, Description: "Addresses of the manager."},
 	{Name: "cluster_listen", Kind: Listeners, Default: "0.0.0.0:8005", Planes: ControlPlane, Description: "Addresses where data planes connect, always with mutual TLS."},
 	{Name: "status_listen", Kind: Listeners, Default: "127.0.0.1:8006", Planes: ControlPlane, Description: "Addresses of /status, /status/ready and /metrics."},
 	{Name: "status_listen", Kind: Listeners, Default: "127.0.0.1:8007", Planes: DataPlane, Description: "Addresses of /status, /status/ready and /metrics."},

@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -40,12 +42,16 @@ type Process struct {
 
 // Start starts a program in a process group of its own, so that a Ctrl-C at the
 // terminal does not reach it, and so that the system ends it when we are killed.
+// A control plane has no manager unless the options say so: all of them would want one port.
 func Start(o Options) (*Process, error) {
 	p := &Process{name: o.Name, tail: &tail{}, done: make(chan struct{})}
 	p.cmd = exec.Command(o.Path, o.Args...)
 	p.cmd.Env = o.Env
 	if o.Env == nil {
 		p.cmd.Env = Environ()
+	}
+	if filepath.Base(o.Path) == "sluice-controlplane" && !mentions("admin_gui_listen", o.Args, p.cmd.Env) {
+		p.cmd.Env = append(slices.Clip(p.cmd.Env), "SLUICE_ADMIN_GUI_LISTEN=off")
 	}
 	p.cmd.SysProcAttr = attributes()
 	var out io.Writer = p.tail
@@ -64,6 +70,11 @@ func Start(o Options) (*Process, error) {
 		_ = p.cmd.Wait()
 	}()
 	return p, nil
+}
+
+// mentions tells whether a setting is in one of the lists.
+func mentions(setting string, lists ...[]string) bool {
+	return slices.ContainsFunc(slices.Concat(lists...), func(s string) bool { return strings.Contains(strings.ToLower(s), setting) })
 }
 
 // Environ is the environment without settings of the gateway, so that those of
