@@ -40,6 +40,10 @@ func (q *Queue) rest() bool {
 	}
 }
 
+// brief is up to which delay a batch fills while its sender sleeps: to be woken by each
+// entry would cost more than the batch saves.
+const brief = 5 * time.Millisecond
+
 // collect takes up to a whole batch, and waits for it to fill for no longer than the
 // coalescing delay.
 func (q *Queue) collect(batch []*Entry) []*Entry {
@@ -48,9 +52,17 @@ func (q *Queue) collect(batch []*Entry) []*Entry {
 	if len(batch) == 0 || len(batch) == size {
 		return batch
 	}
-	by := time.Now().Add(seconds(q.o.Config.MaxCoalescingDelay))
-	timer := time.NewTimer(time.Until(by))
+	delay := seconds(q.o.Config.MaxCoalescingDelay)
+	by := time.Now().Add(delay)
+	timer := time.NewTimer(delay)
 	defer timer.Stop()
+	if delay > 0 && delay <= brief {
+		select {
+		case <-timer.C:
+		case <-q.closing:
+		}
+		return q.take(batch, size)
+	}
 	for len(batch) < size && time.Until(by) >= tooSoon {
 		select {
 		case <-q.wake:

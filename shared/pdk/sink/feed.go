@@ -57,8 +57,12 @@ func Key(config any) (string, error) {
 	return hex.EncodeToString(sum[:16]), nil
 }
 
-// Fire is the queue's config for plugins that have none: entries are sent at once, what
-// can not be delivered is lost.
+// Fire is the queue's config for plugins that have none: entries are sent at once, or
+// within 2 ms where batches have more than one, what can not be delivered is lost.
 func Fire(batch int) queue.Config {
-	return queue.Config{MaxBatchSize: batch, MaxEntries: 10000, MaxRetryTime: -1, ConcurrencyLimit: 1}
+	c := queue.Config{MaxBatchSize: batch, MaxEntries: 10000, MaxRetryTime: -1, ConcurrencyLimit: 1}
+	if batch > 1 {
+		c.MaxCoalescingDelay = 0.002
+	}
+	return c
 }
