@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
@@ -25,6 +26,8 @@ type Declarative interface {
 	// is an error that has a Body method, a *schema.Violation or a *catalog.Error; flatten
 	// asks that it lists what is wrong entity by entity.
 	Load(ctx context.Context, workspace string, document io.Reader, contentType string, flatten bool) (result any, p store.Position, err error)
+	// Preview tells what Load would change, and refuses what Load would refuse.
+	Preview(ctx context.Context, workspace string, document io.Reader, flatten bool) (*catalog.Preview, error)
 	// Export returns the configuration of a workspace, "" for the default one, as a YAML
 	// document.
 	Export(ctx context.Context, workspace string) (string, error)
@@ -62,6 +65,9 @@ func (a *API) load(c *call) (answer, error) {
 		return answer{}, err
 	}
 	query := c.r.URL.Query()
+	if truthy(query.Get("dry_run")) {
+		return a.previewConfig(c, document, truthy(query.Get("flatten_errors")))
+	}
 	before, known := a.position()
 	result, p, err := a.o.Declarative.Load(c.ctx, c.space, document, contentType, truthy(query.Get("flatten_errors")))
 	if err != nil {
@@ -76,6 +82,19 @@ func (a *API) load(c *call) (answer, error) {
 // truthy tells whether a query asks for something, in the words that Kong knows.
 func truthy(text string) bool {
 	return slices.Contains([]string{"1", "true", "on", "yes"}, strings.ToLower(text))
+}
+
+// previewConfig answers with what a document would change, field by field without secrets.
+func (a *API) previewConfig(c *call, document io.Reader, flatten bool) (answer, error) {
+	preview, err := a.o.Declarative.Preview(c.ctx, c.space, document, flatten)
+	if err != nil {
+		return answer{}, err //nolint:wrapcheck // fail makes the answer of it
+	}
+	return ok(schema.Object{
+		"created": preview.Created, "updated": preview.Updated, "deleted": preview.Deleted,
+		"changes":  preview.Created + preview.Updated + preview.Deleted,
+		"entities": c.spaceNames().changes(a.o.History.Compare(preview.Changes)),
+	})
 }
 
 func (a *API) position() (store.Position, bool) {

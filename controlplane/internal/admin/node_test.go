@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/admin"
+	"github.com/sluice-gateway/sluice/controlplane/internal/catalog"
 	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/shared/pdk"
@@ -243,6 +244,13 @@ func (d *document) Load(_ context.Context, _ string, r io.Reader, contentType st
 	}
 	d.got, d.contentType, d.flatten = string(b), contentType, flatten
 	return map[string]any{"services": map[string]any{}}, store.Position{}, d.err
+}
+
+func (d *document) Preview(ctx context.Context, workspace string, in io.Reader, flatten bool) (*catalog.Preview, error) {
+	if _, _, err := d.Load(ctx, workspace, in, "", flatten); err != nil {
+		return nil, err
+	}
+	return &catalog.Preview{Created: 1}, nil
 }
 
 func (d *document) Export(context.Context, string) (string, error) {

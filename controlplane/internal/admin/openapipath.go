@@ -210,6 +210,7 @@ func (a *API) describeOther(o schema.Object, method, pattern string) {
 		o["parameters"] = []any{
 			flag("check_hash", "Answer 304 when the document is what is configured."),
 			flag("flatten_errors", "List what is wrong entity by entity."),
+			flag("dry_run", "Change nothing, and answer 200 with what would change, field by field."),
 		}
 	}
 	if slices.Contains([]string{"/tags", "/tags/{tags}", "/clustering/data-planes", "/clustering/revisions", pathHistory, "/upstreams/{upstreams}/health"}, pattern) && method == http.MethodGet {

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,9 +40,68 @@ func (c *Catalog) Declare(ctx context.Context, workspace string, entities Declar
 		if id, err = c.ensureWorkspace(tx, workspace); err != nil {
 			return err
 		}
-		return c.in(id).replaceAll(tx, entities, op)
+		return c.in(id).replaceAll(tx, entities, op, nil)
 	})
 	return id, p, err
+}
+
+// mostPreviewed is how many changes a Preview has, and mostPreviewedBytes of what size.
+const (
+	mostPreviewed      = 1000
+	mostPreviewedBytes = 8 << 20
+)
+
+// Preview is what a Declare would change.
+type Preview struct {
+	Created, Updated, Deleted int
+	// Changes are the first of them, with what is there now in Before.
+	Changes []store.Change
+}
+
+// errPreviewed ends a change set that is not meant.
+var errPreviewed = errors.New("previewed")
+
+// Preview tells what Declare would change, and changes nothing. It refuses what Declare
+// refuses.
+func (c *Catalog) Preview(ctx context.Context, workspace string, entities Declared, stored bool) (*Preview, error) {
+	if err := c.declarable(entities); err != nil {
+		return nil, err
+	}
+	op := schema.Declare
+	if stored {
+		op = schema.DeclareStored
+	}
+	out, size := &Preview{}, 0
+	_, err := c.o.Store.Load(ctx, replaceInfo, func(tx store.BulkTx) error {
+		id, err := c.ensureWorkspace(tx, workspace)
+		if err != nil {
+			return err
+		}
+		if err := c.in(id).replaceAll(tx, entities, op, func(kind, id string, before, after []byte) error {
+			change := store.Change{Op: store.Put, Kind: kind, ID: id}
+			switch {
+			case after == nil:
+				change.Op = store.Delete
+				out.Deleted++
+			case before == nil:
+				out.Created++
+			default:
+				out.Updated++
+			}
+			if size += len(before) + len(after); len(out.Changes) < mostPreviewed && size <= mostPreviewedBytes {
+				change.Body, change.Before = bytes.Clone(after), bytes.Clone(before)
+				out.Changes = append(out.Changes, change)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		return errPreviewed
+	})
+	if !errors.Is(err, errPreviewed) {
+		return nil, err
+	}
+	return out, nil
 }
 
 var replaceInfo = store.Info{Summary: "replace the configuration", RemovalIntended: true} //nolint:gochecknoglobals // a constant
@@ -50,7 +110,7 @@ func (c *Catalog) replace(ctx context.Context, entities Declared, op schema.Op) 
 	if err := c.declarable(entities); err != nil {
 		return store.Position{}, err
 	}
-	return c.o.Store.Load(ctx, replaceInfo, func(tx store.BulkTx) error { return c.replaceAll(tx, entities, op) })
+	return c.o.Store.Load(ctx, replaceInfo, func(tx store.BulkTx) error { return c.replaceAll(tx, entities, op, nil) })
 }
 
 // declarable refuses kinds that are in no document.
@@ -63,7 +123,11 @@ func (c *Catalog) declarable(entities Declared) error {
 	return nil
 }
 
-func (c *Catalog) replaceAll(tx store.BulkTx, entities Declared, op schema.Op) error {
+// replaceAll calls changed, if it is not nil, for what differs from before.
+func (c *Catalog) replaceAll(tx store.BulkTx, entities Declared, op schema.Op, changed func(kind, id string, before, after []byte) error) error {
+	if changed == nil {
+		changed = func(_, _ string, _, _ []byte) error { return nil }
+	}
 	r := &replacing{c: c, tx: tx, op: op, names: map[string]*names{}}
 	var kinds []string
 	for _, k := range c.kinds {
@@ -87,7 +151,7 @@ func (c *Catalog) replaceAll(tx store.BulkTx, entities Declared, op schema.Op) e
 		return &ReplaceError{Failures: r.failures}
 	}
 	entities.Done()
-	return tx.Merge(kinds, r.keep, func(_, _ string, _, _ []byte) error { return nil })
+	return tx.Merge(kinds, r.keep, changed)
 }
 
 // replacing is one Replace.

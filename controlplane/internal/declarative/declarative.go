@@ -25,6 +25,7 @@ type Catalog interface {
 	In(workspace string) catalog.API
 	Workspace(ctx context.Context, nameOrID string) (id, name string, err error)
 	Declare(ctx context.Context, workspace string, entities catalog.Declared, stored bool) (id string, p store.Position, err error)
+	Preview(ctx context.Context, workspace string, entities catalog.Declared, stored bool) (*catalog.Preview, error)
 }
 
 // Options of a Service.
@@ -64,35 +65,12 @@ const defaultWorkspace = "default"
 // is wrong entity by entity. A document that is refused is an *Error, and nothing has
 // changed.
 func (s *Service) Load(ctx context.Context, workspace string, document io.Reader, _ string, flatten bool) (any, store.Position, error) {
-	end := func() {}
-	defer func() { end() }()
-	sp := splitter{
-		kinds: func(name string) bool { return s.names[name] != nil }, codec: s.codec,
-		large: sync.OnceFunc(func() { end = spare() }),
-	}
-	d, err := sp.read(document)
-	var f *flat
-	if err == nil {
-		f, err = s.flatten(d)
-	}
-	if wrong, ok := errors.AsType[parseError](err); ok {
-		return nil, store.Position{}, refuse(schema.Object{"error": "failed parsing declarative configuration: " + wrong.Error()})
-	}
-	if err != nil {
-		return nil, store.Position{}, fmt.Errorf("read document: %w", err)
-	}
-	top := d.top
-	name := f.workspace(top, workspace)
-	if len(f.wrong) > 0 {
-		return nil, store.Position{}, refuse(f.wrong)
-	}
-	id, p, err := s.o.Catalog.Declare(ctx, name, f, top["_transform"] == false)
-	if refused, ok := errors.AsType[*catalog.ReplaceError](err); ok {
-		return nil, p, f.explain(refused, flatten)
-	}
-	if v, ok := errors.AsType[*schema.Violation](err); ok {
-		return nil, p, refuse(schema.Object{"_workspace": v.Fields["name"]})
-	}
+	var id string
+	var p store.Position
+	f, err := s.take(workspace, document, flatten, func(f *flat, name string, stored bool) (err error) {
+		id, p, err = s.o.Catalog.Declare(ctx, name, f, stored)
+		return err
+	})
 	if err != nil {
 		return nil, p, err
 	}
@@ -106,6 +84,50 @@ func (s *Service) Load(ctx context.Context, workspace string, document io.Reader
 	}
 	result, err := l.all()
 	return result, p, err
+}
+
+// Preview tells what Load would change, and refuses what Load would refuse.
+func (s *Service) Preview(ctx context.Context, workspace string, document io.Reader, flatten bool) (*catalog.Preview, error) {
+	var out *catalog.Preview
+	_, err := s.take(workspace, document, flatten, func(f *flat, name string, stored bool) (err error) {
+		out, err = s.o.Catalog.Preview(ctx, name, f, stored)
+		return err
+	})
+	return out, err
+}
+
+// take reads a document, gives its entities to declare with the name of its workspace and
+// whether they are in their stored form, and explains why they are refused.
+func (s *Service) take(workspace string, document io.Reader, flatten bool, declare func(f *flat, name string, stored bool) error) (*flat, error) {
+	end := func() {}
+	defer func() { end() }()
+	sp := splitter{
+		kinds: func(name string) bool { return s.names[name] != nil }, codec: s.codec,
+		large: sync.OnceFunc(func() { end = spare() }),
+	}
+	d, err := sp.read(document)
+	var f *flat
+	if err == nil {
+		f, err = s.flatten(d)
+	}
+	if wrong, ok := errors.AsType[parseError](err); ok {
+		return nil, refuse(schema.Object{"error": "failed parsing declarative configuration: " + wrong.Error()})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read document: %w", err)
+	}
+	name := f.workspace(d.top, workspace)
+	if len(f.wrong) > 0 {
+		return nil, refuse(f.wrong)
+	}
+	err = declare(f, name, d.top["_transform"] == false)
+	if refused, ok := errors.AsType[*catalog.ReplaceError](err); ok {
+		return nil, f.explain(refused, flatten)
+	}
+	if v, ok := errors.AsType[*schema.Violation](err); ok {
+		return nil, refuse(schema.Object{"_workspace": v.Fields["name"]})
+	}
+	return f, err
 }
 
 // workspace returns the name of the workspace that a document is for.

@@ -62,6 +62,16 @@ func (h *History) Changes(n uint64, workspace *string) (out []Change, r Revision
 	return out, r, err
 }
 
+// Compare shows changes that have both bodies, such as those of a catalog.Preview.
+func (h *History) Compare(changes []store.Change) []Change {
+	out := make([]Change, len(changes))
+	for i := range changes {
+		c := &changes[i]
+		out[i] = h.change(c.Kind, c.ID, c.Before, c.Body)
+	}
+	return out
+}
+
 // change compares two bodies of an entity; nil is none.
 func (h *History) change(kind, id string, before, after []byte) Change {
 	c := Change{Operation: Updated, Kind: kind, ID: id}
