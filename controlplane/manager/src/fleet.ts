@@ -1,4 +1,5 @@
 // The pages that only Sluice has: their routes and their items in the navigation, one entry each.
+import { DeviceHubIcon, HistoryIcon, KeyIcon, RegexIcon, SwapIcon, VitalsIcon } from '@kong/icons'
 import type { Component } from 'vue'
 import type { RouteRecordRaw } from 'vue-router'
 
@@ -11,7 +12,14 @@ export interface FleetPage {
   children?: RouteRecordRaw[]
 }
 
-export const fleetPages: FleetPage[] = []
+export const fleetPages: FleetPage[] = [
+  { name: 'data-planes', title: 'Data Planes', icon: DeviceHubIcon, component: () => import('@/pages/data-planes/DataPlanes.vue') },
+  { name: 'health', title: 'Health', icon: VitalsIcon, component: () => import('@/pages/health/Health.vue') },
+  { name: 'history', title: 'History', icon: HistoryIcon, component: () => import('@/pages/history/History.vue') },
+  { name: 'explain', title: 'Explain', icon: RegexIcon, component: () => import('@/pages/explain/Explain.vue') },
+  { name: 'import-export', title: 'Import and Export', icon: SwapIcon, component: () => import('@/pages/import-export/ImportExport.vue') },
+  { name: 'admin-tokens', title: 'Admin Tokens', icon: KeyIcon, component: () => import('@/pages/admin-tokens/AdminTokens.vue') },
+]
 
 export const fleetRoutes: RouteRecordRaw[] = fleetPages.map((page) => ({
   name: page.name,

@@ -56,6 +56,12 @@ export function useToken() {
       locked.value = false
       write(() => sessionStorage, tokenKey, value)
     },
+    /** Forgets the token, and asks for another. */
+    forget(): void {
+      token.value = ''
+      locked.value = true
+      write(() => sessionStorage, tokenKey, '')
+    },
   }
 }
 
