@@ -47,6 +47,6 @@ func TestManager(t *testing.T) {
 	other := newCluster(t, 0, "--admin_gui_listen", prefixed, "--admin_gui_path", "/ui", "--router_flavor", "expressions")
 
 	run(10*time.Minute, []string{
-		"MANAGER_URL=http://" + manager, "ADMIN_URL=" + c.base, "PREFIXED_URL=http://" + prefixed + "/ui", "PREFIXED_ADMIN_URL=" + other.base,
+		"MANAGER_URL=http://" + manager, "ADMIN_URL=" + c.base, "PROXY_URL=" + c.nodes[0].base, "PREFIXED_URL=http://" + prefixed + "/ui", "PREFIXED_ADMIN_URL=" + other.base,
 	}, filepath.Join(root, "controlplane", "manager"), "npm", "test", "--silent")
 }

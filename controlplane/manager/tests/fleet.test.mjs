@@ -51,7 +51,7 @@ describe('pages of our own', () => {
     test(`every page by ${theme} at ${width}`, async () => {
       const own = await tab({ theme, width })
       try {
-        for (const path of ['/', '/data-planes', '/health', `/explain?path=/${service}`, '/import-export', '/admin-tokens']) {
+        for (const path of ['/', '/data-planes', '/health', '/history', `/explain?path=/${service}`, '/import-export', '/admin-tokens']) {
           await own.page.goto('about:blank')
           await own.open(path)
           await own.page.getByRole('heading', { level: 1 }).waitFor()
@@ -172,6 +172,30 @@ describe('pages of our own', () => {
     await eventually(async () => assert.equal((await admin('GET', `/services/${service}`)).path, '/other'))
     await settled(t.page)
     await t.check({ expect: [400] })
+    await t.close()
+    t = undefined
+  })
+
+  test('history shows what changed and brings it back', async () => {
+    t = await tab()
+    const before = (await admin('GET', `/services/${service}`)).path
+    const { data: [earlier] } = await admin('GET', '/history?size=1')
+    await admin('PATCH', `/services/${service}`, { path: '/mistaken' })
+    await t.open('/history')
+    const row = t.page.getByTestId(`revision-${earlier.revision + 1}`)
+    await row.getByText(`services ${service} changed`).waitFor()
+    await t.page.getByTestId(`revision-show-${earlier.revision + 1}`).click()
+    await t.page.getByTestId('changes').getByText('/mistaken').waitFor()
+    await t.page.getByTestId('revision-delivery').waitFor()
+    await shot(t.page, 'own-history')
+    await accessible(t.page, 'history')
+    await t.page.getByTestId(`revision-restore-${earlier.revision}`).click()
+    const modal = t.page.locator('.modal-container')
+    await modal.getByText('0 new, 1 changed, 0 removed.').waitFor()
+    await shot(t.page, 'own-history-restore')
+    await modal.getByTestId('modal-action-button').click()
+    await eventually(async () => assert.equal((await admin('GET', `/services/${service}`)).path, before))
+    await t.check()
     await t.close()
     t = undefined
   })
