@@ -28,6 +28,7 @@ type node struct {
 	*client // of the proxy
 	*program
 	prefix string
+	label  string // that names it in the list of data planes
 	tls    string // address of the proxy's TLS listener
 	status *client
 }
@@ -44,7 +45,18 @@ func newCluster(t testing.TB, n int, settings ...string) *cluster {
 // newClusterOf does the same with the programs in a folder.
 func newClusterOf(t testing.TB, dir string, n int, settings ...string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: dir, prefix: filepath.Join(t.TempDir(), "cp"), stream: process.FreeAddress()}
+	return startCluster(t, dir, filepath.Join(t.TempDir(), "cp"), n, settings...)
+}
+
+// newClusterAt starts a control plane with a prefix.
+func newClusterAt(t testing.TB, prefix string, settings ...string) *cluster {
+	t.Helper()
+	return startCluster(t, "", prefix, 0, settings...)
+}
+
+func startCluster(t testing.TB, dir, prefix string, n int, settings ...string) *cluster {
+	t.Helper()
+	c := &cluster{t: t, dir: dir, prefix: prefix, stream: process.FreeAddress()}
 	admin, status := process.FreeAddress(), process.FreeAddress()
 	c.client = &client{t: t, base: "http://" + admin}
 	c.status = "http://" + status
@@ -85,12 +97,12 @@ func (c *cluster) newNodeOf(identity []string, settings ...string) *node {
 	proxy, secure, status := process.FreeAddress(), process.FreeAddress(), process.FreeAddress()
 	n := &node{
 		client: &client{t: c.t, base: "http://" + proxy},
-		prefix: filepath.Join(c.t.TempDir(), "dp"+name), tls: secure,
+		prefix: filepath.Join(c.t.TempDir(), "dp"+name), label: "name:node" + name, tls: secure,
 		status: &client{t: c.t, base: "http://" + status},
 	}
 	n.program = &program{t: c.t, name: "sluice-dataplane", dir: c.dir, args: append(append([]string{
 		"--prefix", n.prefix, "--proxy_listen", proxy + ", " + secure + " ssl http2", "--status_listen", status,
-		"--cluster_dp_labels", "name:node" + name,
+		"--cluster_dp_labels", n.label,
 	}, identity...), settings...)}
 	c.nodes = append(c.nodes, n)
 	return n

@@ -63,30 +63,35 @@ func buildOwn(t *testing.T, module string) string {
 // ownWorkspace writes a go.work of the example and the modules that it needs.
 func ownWorkspace(t *testing.T, example string) string {
 	t.Helper()
-	root, err := filepath.Abs(filepath.Join("..", ".."))
+	work, err := workspace(example, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
+	return work
+}
+
+// workspace writes it into a folder.
+func workspace(example, dir string) (work string, err error) {
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		return "", err
+	}
 	theirs, err := os.ReadFile(filepath.Join(root, "go.work"))
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	version, _, _ := strings.Cut(string(theirs), "\n")
 	lines := []string{version, "use " + example}
 	for _, module := range []string{"proto", "shared", "controlplane", "dataplane"} {
 		lines = append(lines, "use "+filepath.Join(root, module))
 	}
-	dir := t.TempDir()
-	work := filepath.Join(dir, "go.work")
+	work = filepath.Join(dir, "go.work")
 	if err := os.WriteFile(work, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	sums, err := os.ReadFile(filepath.Join(root, "go.work.sum"))
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	if err := os.WriteFile(work+".sum", sums, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return work
+	return work, os.WriteFile(work+".sum", sums, 0o600)
 }

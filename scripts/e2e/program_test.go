@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +28,9 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if built != "" {
 		_ = os.RemoveAll(built)
+	}
+	if faultyBuilt != "" {
+		_ = os.RemoveAll(faultyBuilt)
 	}
 	os.Exit(code)
 }
@@ -64,6 +68,7 @@ type program struct {
 	dir  string // folder of the program, "" for that of ours
 	args []string
 	env  []string // added to process.Environ
+	wrap []string // a command that runs the program, such as ip netns exec
 	proc *process.Process
 }
 
@@ -76,9 +81,11 @@ func (p *program) start() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	proc, err := process.Start(process.Options{
-		Name: p.name, Path: filepath.Join(dir, p.name), Args: p.args, Env: append(process.Environ(), p.env...),
-	})
+	command := append(slices.Clone(p.wrap), append([]string{filepath.Join(dir, p.name)}, p.args...)...)
+	if command[0], err = exec.LookPath(command[0]); err != nil {
+		p.t.Fatal(err)
+	}
+	proc, err := process.Start(process.Options{Name: p.name, Path: command[0], Args: command[1:], Env: append(process.Environ(), p.env...)})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func startPlanes(ctx context.Context, dir, bin string, routes int) (*planes, err
 	}
 	p.dataArgs = []string{
 		"--prefix", filepath.Join(dir, "dp"), "--proxy_listen", p.proxy, "--status_listen", p.status, "--cluster_control_plane", p.relay.Address(),
-		"--proxy_access_log", "off", "--log_level", "warn", "--cluster_cert", p.certificate(), "--cluster_cert_key", p.key(),
+		"--proxy_access_log", "off", "--log_level", "warn", "--nginx_http_keepalive_requests", "1000000000", "--cluster_cert", p.certificate(), "--cluster_cert_key", p.key(),
 	}
 	return p, p.startData(ctx)
 }

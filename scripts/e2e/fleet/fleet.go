@@ -77,7 +77,7 @@ type Fleet struct {
 
 type persisted struct {
 	node *Node
-	wire *wire
+	wire *Conn
 	at   *configv1.Position
 	due  time.Time
 }
@@ -172,7 +172,7 @@ func (f *Fleet) persist() {
 				case <-timer.C:
 				}
 			}
-			_ = p.wire.send(ack(configv1.Ack_STATE_PERSISTED, p.at))
+			_ = p.wire.Send(ack(configv1.Ack_STATE_PERSISTED, p.at))
 		}
 	}
 }

@@ -20,7 +20,7 @@ type Node struct {
 	done     sync.WaitGroup
 
 	mu       sync.Mutex // guards what follows
-	wire     *wire
+	wire     *Conn
 	position *configv1.Position
 }
 
@@ -52,11 +52,11 @@ func (n *Node) end() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.wire != nil {
-		n.wire.close()
+		n.wire.Close()
 	}
 }
 
-func (n *Node) set(w *wire) {
+func (n *Node) set(w *Conn) {
 	n.mu.Lock()
 	n.wire = w
 	n.mu.Unlock()
@@ -73,7 +73,7 @@ func (n *Node) beat() {
 	w, p := n.wire, n.position
 	n.mu.Unlock()
 	if w != nil {
-		_ = w.send(&configv1.SyncRequest{Message: &configv1.SyncRequest_Beat{Beat: &configv1.Beat{Position: p, SentAtNs: time.Now().UnixNano()}}})
+		_ = w.Send(&configv1.SyncRequest{Message: &configv1.SyncRequest_Beat{Beat: &configv1.Beat{Position: p, SentAtNs: time.Now().UnixNano()}}})
 	}
 }
 
@@ -85,13 +85,13 @@ func (n *Node) session(ctx context.Context) (heard bool, hint time.Duration, err
 		return false, 0, ctx.Err()
 	}
 	f.dials.Add(1)
-	w, err := dial(ctx, f.o.Address, f.o.TLS, dialTimeout)
+	w, err := Dial(ctx, f.o.Address, f.o.TLS, dialTimeout)
 	<-f.slots
 	if err != nil {
 		return false, 0, err
 	}
-	defer w.close()
-	err = w.send(&configv1.SyncRequest{Message: &configv1.SyncRequest_Hello{Hello: &configv1.Hello{
+	defer w.Close()
+	err = w.Send(&configv1.SyncRequest{Message: &configv1.SyncRequest_Hello{Hello: &configv1.Hello{
 		NodeId: n.id, BootId: n.boot, Hostname: "played", Version: "0.1.0", ProtocolMin: 1, ProtocolMax: 1,
 		Position: n.served(), Features: []string{"zstd"}, Source: "stream",
 	}}})
@@ -130,7 +130,7 @@ func (n *Node) session(ctx context.Context) (heard bool, hint time.Duration, err
 	}
 }
 
-func (n *Node) hear(w *wire, m *configv1.SyncResponse) error {
+func (n *Node) hear(w *Conn, m *configv1.SyncResponse) error {
 	switch m := m.GetMessage().(type) {
 	case *configv1.SyncResponse_Frame:
 		return n.apply(w, m.Frame.GetTo())
@@ -147,7 +147,7 @@ func ack(state configv1.Ack_State, p *configv1.Position) *configv1.SyncRequest {
 	return &configv1.SyncRequest{Message: &configv1.SyncRequest_Ack{Ack: &configv1.Ack{State: state, Position: p, Serving: p, ApplyUs: 100}}}
 }
 
-func (n *Node) apply(w *wire, p *configv1.Position) error {
+func (n *Node) apply(w *Conn, p *configv1.Position) error {
 	f := n.fleet
 	n.mu.Lock()
 	before := n.position.GetRevision()
@@ -157,11 +157,11 @@ func (n *Node) apply(w *wire, p *configv1.Position) error {
 	f.progress.applied(before, p.GetRevision(), time.Now())
 	switch d := f.o.PersistDelay; {
 	case d == 0:
-		return w.send(ack(configv1.Ack_STATE_APPLIED, p), ack(configv1.Ack_STATE_PERSISTED, p))
+		return w.Send(ack(configv1.Ack_STATE_APPLIED, p), ack(configv1.Ack_STATE_PERSISTED, p))
 	case d < 0:
-		return w.send(ack(configv1.Ack_STATE_APPLIED, p))
+		return w.Send(ack(configv1.Ack_STATE_APPLIED, p))
 	default:
-		if err := w.send(ack(configv1.Ack_STATE_APPLIED, p)); err != nil {
+		if err := w.Send(ack(configv1.Ack_STATE_APPLIED, p)); err != nil {
 			return err
 		}
 		select {

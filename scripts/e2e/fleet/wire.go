@@ -29,9 +29,9 @@ const (
 	maxMessage = 64 << 20
 )
 
-// wire is one gRPC stream on a connection of its own: HTTP/2 with no more than a single
+// Conn is one gRPC stream on a connection of its own: HTTP/2 with no more than a single
 // call needs, so that thousands of them fit beside what is measured.
-type wire struct {
+type Conn struct {
 	conn net.Conn
 	fr   *http2.Framer
 
@@ -41,8 +41,8 @@ type wire struct {
 	read int    // received and not yet credited
 }
 
-// dial connects and opens the stream.
-func dial(ctx context.Context, address string, config *tls.Config, timeout time.Duration) (*wire, error) {
+// Dial connects and opens the stream.
+func Dial(ctx context.Context, address string, config *tls.Config, timeout time.Duration) (*Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	d := tls.Dialer{Config: config}
@@ -50,7 +50,7 @@ func dial(ctx context.Context, address string, config *tls.Config, timeout time.
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}
-	w := &wire{conn: conn, fr: http2.NewFramer(conn, conn)}
+	w := &Conn{conn: conn, fr: http2.NewFramer(conn, conn)}
 	w.fr.SetReuseFrames()
 	w.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 	if err := w.open(address); err != nil {
@@ -60,7 +60,7 @@ func dial(ctx context.Context, address string, config *tls.Config, timeout time.
 	return w, nil
 }
 
-func (w *wire) open(address string) error {
+func (w *Conn) open(address string) error {
 	var b bytes.Buffer
 	b.WriteString(http2.ClientPreface)
 	fr := http2.NewFramer(&b, nil)
@@ -88,8 +88,8 @@ func (w *wire) open(address string) error {
 	return err
 }
 
-// send writes messages in one go.
-func (w *wire) send(messages ...*configv1.SyncRequest) error {
+// Send writes messages in one go.
+func (w *Conn) Send(messages ...*configv1.SyncRequest) error {
 	var b bytes.Buffer
 	fr := http2.NewFramer(&b, nil)
 	for _, m := range messages {
@@ -120,8 +120,18 @@ func (e *EndError) Error() string {
 	return fmt.Sprintf("the stream ended with gRPC status %s: %s", e.Status, e.Message)
 }
 
+// Receive returns the next message.
+func (w *Conn) Receive() (*configv1.SyncResponse, error) {
+	b, err := w.receive()
+	if err != nil {
+		return nil, err
+	}
+	m := &configv1.SyncResponse{}
+	return m, proto.Unmarshal(b, m)
+}
+
 // receive returns the next message's bytes, which are valid until the next call.
-func (w *wire) receive() ([]byte, error) {
+func (w *Conn) receive() ([]byte, error) {
 	for {
 		if len(w.buf) >= 5 {
 			size := int(binary.BigEndian.Uint32(w.buf[1:]))
@@ -141,7 +151,7 @@ func (w *wire) receive() ([]byte, error) {
 }
 
 // frame reads and handles one frame.
-func (w *wire) frame() error {
+func (w *Conn) frame() error {
 	f, err := w.fr.ReadFrame()
 	if err != nil {
 		return err
@@ -187,16 +197,21 @@ func (w *wire) frame() error {
 			}
 			return e
 		}
+	case *http2.GoAwayFrame:
+		if f.ErrCode != http2.ErrCodeNo {
+			return fmt.Errorf("the connection ends: %v", f.ErrCode)
+		}
 	case *http2.RSTStreamFrame:
 		return fmt.Errorf("the stream was reset: %v", f.ErrCode)
 	}
 	return nil
 }
 
-func (w *wire) write(fn func(fr *http2.Framer) error) error {
+func (w *Conn) write(fn func(fr *http2.Framer) error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return fn(w.fr)
 }
 
-func (w *wire) close() { _ = w.conn.Close() }
+// Close ends the connection.
+func (w *Conn) Close() { _ = w.conn.Close() }

@@ -47,8 +47,11 @@ type pair struct {
 }
 
 // New makes a relay to an address on a free port of the loopback interface.
-func New(target string) (*Relay, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func New(target string) (*Relay, error) { return NewAt("127.0.0.1:0", target) }
+
+// NewAt makes a relay at an address.
+func NewAt(address, target string) (*Relay, error) {
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}

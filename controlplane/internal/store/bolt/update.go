@@ -124,7 +124,9 @@ func (s *Store) runOne(b *bbolt.Tx, r *request, next *head, tree *roothash.Tree)
 		return false, nil
 	}
 	r.position = next.position(s.lineage)
-	if !w.pending() {
+	// That a new store is to be empty was said by somebody: nodes are told apart by it.
+	declared := r.info.RemovalIntended && next.revision == 0
+	if !w.pending() && !declared {
 		return false, nil
 	}
 	changes, err := w.changes(tree)
@@ -137,7 +139,7 @@ func (s *Store) runOne(b *bbolt.Tx, r *request, next *head, tree *roothash.Tree)
 	if w.unsealed != nil {
 		return true, w.unsealed
 	}
-	if len(changes) == 0 {
+	if len(changes) == 0 && !declared {
 		return true, nil
 	}
 	from := next.position(s.lineage)

@@ -1,0 +1,44 @@
+// Command dataplane is a data plane with Sluice's plugins and faulty.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+
+	"example.com/faultplugin/faulty"
+
+	"github.com/sluice-gateway/sluice/dataplane"
+	"github.com/sluice-gateway/sluice/shared/lifecycle"
+	"github.com/sluice-gateway/sluice/shared/logging"
+	"github.com/sluice-gateway/sluice/shared/plugins"
+	"github.com/sluice-gateway/sluice/shared/settings"
+)
+
+func main() {
+	if err := run(); err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	s, err := settings.Load(settings.Options{Plane: settings.DataPlane, Args: os.Args[1:], Environ: os.Environ()})
+	if err != nil {
+		return err
+	}
+	logger, err := logging.New(logging.Options{Name: "dp", Level: s.String("log_level"), JSON: s.String("log_format") == "json"})
+	if err != nil {
+		return err
+	}
+	node, err := dataplane.New(dataplane.Options{
+		Settings: s, Logger: logger, Registry: plugins.NewRegistry(append(slices.Clone(plugins.All), faulty.Plugin)),
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := lifecycle.Signals(context.Background(), node.Reload)
+	defer stop()
+	return node.Run(ctx)
+}
