@@ -272,7 +272,7 @@ func (d *DataPlane) facts() status.Facts {
 	counts := &d.proxy.Counts
 	out := status.Facts{
 		Position: f.Position, Head: f.Head, Source: f.Source, AppliedAt: f.AppliedAt,
-		Connected: f.Connected, ControlError: f.ControlError, CacheError: f.CacheError,
+		Connected: f.Connected, Behind: f.Behind, ControlError: f.ControlError, CacheError: f.CacheError,
 		Refused: f.Refused, Reasons: f.Reasons, LeftOut: f.LeftOut, Integrity: integrity(&f.Integrity),
 		Requests: counts.Requests.Load(), Active: counts.Active.Load(), Panics: counts.Panics.Load(),
 		Connections: status.Connections(d.server.Connections()), Routes: p.Routes(), Entities: p.Entities(),

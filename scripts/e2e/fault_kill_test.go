@@ -146,7 +146,9 @@ func TestKilledControlPlane(t *testing.T) {
 		var work sync.WaitGroup
 		for _, p := range pens {
 			work.Go(func() {
-				for p.write(c.client) == nil {
+				var err error
+				for err == nil {
+					err = p.write(c.client)
 				}
 			})
 		}

@@ -80,6 +80,9 @@ type Facts struct {
 	Source         config.Source
 	AppliedAt      time.Time
 	Connected      bool
+	// Behind means that the node had nothing, got a snapshot from shortly before the head
+	// that it was promised, and waits for the rest: it should not get traffic yet.
+	Behind bool
 	// Held says why the control plane holds the node, "" when it does not.
 	Held         string
 	ControlError string
@@ -91,6 +94,8 @@ type Facts struct {
 	Entities int
 	// Integrity is what the node has found out about what it has in memory.
 	Integrity Integrity
+
+	promised config.Position // the head when the session began
 }
 
 // Client follows one control plane. Facts may be called at any time.
@@ -193,7 +198,7 @@ func (c *Client) Run(ctx context.Context) error {
 		}
 		d := max(wait.next(judged), hint)
 		c.update(func(f *Facts) {
-			f.Connected = false
+			f.Connected, f.Behind = false, false
 			f.ControlError = "disconnected"
 			if err != nil {
 				f.ControlError = err.Error()

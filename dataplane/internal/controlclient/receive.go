@@ -131,7 +131,7 @@ func (s *session) apply(ctx context.Context, u config.Update, dropped []byte, me
 		return s.acknowledge(state, u.To, serving, nil, 0)
 	case state == configv1.Ack_STATE_REJECTED:
 		c.log.Error("configuration refused", "revision", u.To.Revision, "errors", len(reasons), "first", first(reasons))
-		c.update(func(f *Facts) { f.Refused, f.Reasons = u.To, reasons })
+		c.update(func(f *Facts) { f.Refused, f.Reasons, f.Behind = u.To, reasons, false })
 		return s.acknowledge(state, u.To, serving, reasons, 0)
 	}
 	took := time.Since(began)

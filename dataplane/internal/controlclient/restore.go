@@ -131,6 +131,8 @@ func (c *Client) build(ctx context.Context, u config.Update) (reasons []config.E
 // served notes what the node serves from now on; applying is held.
 func (c *Client) served(u config.Update, leftOut []config.EntityError) {
 	c.update(func(f *Facts) {
+		short := f.promised.Lineage == u.To.Lineage && f.promised.Revision > u.To.Revision
+		f.Behind = u.Source == config.SourceStream && short && (f.Behind || f.Position.IsZero())
 		f.Position, f.Source, f.AppliedAt, f.Entities = u.To, u.Source, time.Now(), c.state.count()
 		f.LeftOut = leftOut
 		if u.Source == config.SourceStream {

@@ -210,7 +210,7 @@ func (s *session) welcome(cancel context.CancelCauseFunc) (time.Duration, error)
 		}
 		s.c.log.Log(level, "the control plane holds this node, which goes on with what it serves", "reason", held)
 	}
-	s.c.update(func(f *Facts) { f.Head, f.Held = head, held })
+	s.c.update(func(f *Facts) { f.Head, f.promised, f.Held = head, head, held })
 	s.c.log.Info("connected to the control plane", "address", s.c.o.Address, "version", w.GetVersion(), "plan", w.GetPlan().String(), "head", head.Revision)
 	interval := time.Duration(w.GetBeatIntervalMs()) * time.Millisecond
 	return min(max(interval, 100*time.Millisecond), time.Minute), nil

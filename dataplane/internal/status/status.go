@@ -23,6 +23,8 @@ type Facts struct {
 	// Connected to the control plane; ControlError is why not.
 	Connected    bool
 	ControlError string
+	// Behind means that the node's first configuration is not complete yet.
+	Behind bool
 	// CacheError is what was wrong with the disk cache, "" for nothing.
 	CacheError string
 	// Refused is the last position that was refused, and Reasons why.
@@ -191,6 +193,8 @@ func (h *Handler) ready(w http.ResponseWriter, _ *http.Request) {
 		answer(w, 503, map[string]any{"message": "draining"})
 	case f.Position.IsZero():
 		answer(w, 503, map[string]any{"message": "no configuration available (empty configuration present)"})
+	case f.Behind:
+		answer(w, 503, map[string]any{"message": "configuration is behind the control plane's"})
 	default:
 		answer(w, 200, map[string]any{"message": "ready"})
 	}

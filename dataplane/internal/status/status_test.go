@@ -124,6 +124,11 @@ func TestReadiness(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	f = facts()
+	f.Behind = true
+	if w := get(t, h, "/status/ready"); w.Code != 503 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	f = facts()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("POST", "/status/ready?status=draining", nil))
 	if w.Code != 204 || get(t, h, "/status/ready").Code != 503 {
