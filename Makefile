@@ -18,6 +18,9 @@ tools   := $(CURDIR)/bin/tools
 # How long each fuzz target and a soak run, and what make run and make bench pass on.
 FUZZTIME ?= 30s
 SOAK_TIME ?= 30m
+# How long make chaos breaks things, and how often it kills a control plane that writes.
+CHAOS_TIME ?= 30m
+KILLS ?= 200
 RUN_ARGS ?=
 BENCH_SECONDS ?= 240
 BENCH_ARGS ?=
@@ -85,6 +88,11 @@ demo-test: web ## Run the demo with a real Docker engine, its own where none run
 .PHONY: soak
 soak: build bin/upstream ## Send mixed traffic for SOAK_TIME while the configuration changes
 	SOAK=$(SOAK_TIME) E2E_BIN=$(CURDIR)/bin go test -count=1 -v -run '^TestSoak$$' -timeout 24h ./scripts/e2e
+
+.PHONY: chaos
+chaos: build bin/upstream ## Break planes and links at random for CHAOS_TIME, kill -9 KILLS times, and check the history
+	@scripts/deps.sh
+	CHAOS=$(CHAOS_TIME) KILLS=$(KILLS) E2E_BIN=$(CURDIR)/bin go test -count=1 -v -run '^(TestKilledControlPlane|TestChaos)$$' -timeout 24h ./scripts/e2e
 
 .PHONY: race
 race: ## Run the short tests with the race detector
