@@ -16,6 +16,7 @@ require (
 	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
 	github.com/hashicorp/go-hclog v1.6.3
+	github.com/klauspost/compress v1.20.4
 	github.com/kong/go-database-reconciler v1.41.1
 	github.com/kong/go-kong v0.77.0
 	github.com/mccutchen/go-httpbin/v2 v2.26.0
