@@ -33,11 +33,11 @@ func (b *bench) writes(ctx context.Context, p *planes, at string) error {
 
 // oneChange measures what a change of one route costs on the wire and in the node.
 func (b *bench) oneChange(ctx context.Context, p *planes, at string) error {
-	var bytes []float64
+	var bytes, up []float64
 	var applied []time.Duration
 	time.Sleep(time.Second)
 	for i := range 60 {
-		before := p.relay.Bytes()
+		before, sent := p.relay.Bytes(), p.relay.Up.Load()
 		revision, _, _, err := p.change(ctx, i*37)
 		if err != nil {
 			return err
@@ -46,14 +46,14 @@ func (b *bench) oneChange(ctx context.Context, p *planes, at string) error {
 			return err
 		}
 		time.Sleep(150 * time.Millisecond) // the disk, and who says so
-		bytes = append(bytes, float64(p.relay.Bytes()-before))
+		bytes, up = append(bytes, float64(p.relay.Bytes()-before)), append(up, float64(p.relay.Up.Load()-sent))
 		d, err := p.applyTime(ctx)
 		if err != nil {
 			return err
 		}
 		applied = append(applied, d)
 	}
-	b.table.add("bytes a node for a change of one route", at, goal{700, 400}, median(bytes), "B", "",
+	b.table.add("bytes a node for a change of one route", at, goal{700, 400}, median(bytes), "B", number(median(up))+" of them from the node",
 		"TCP payload both ways between both planes, TLS and acks included; median of 60, so without heartbeats")
 	b.table.add("change in the node, p99", at, goal{1, 0.1}, ms(quantile(applied, 0.99)), "ms", fmt.Sprintf("p50 %s", quantile(applied, 0.5)),
 		"what the data plane says: last byte received to serving (decode, hash, router, plan, swap)")
