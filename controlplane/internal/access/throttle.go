@@ -24,6 +24,9 @@ const (
 	mostAddresses = 10_000
 )
 
+// TooMany stands for an answer that can not be held any more.
+const TooMany time.Duration = -1
+
 // Throttle slows those down who try tokens that are not good, by address. The networks of
 // 64 bits that clients of IPv6 choose addresses in count as one. It is safe for concurrent
 // use and its memory is bounded. The zero value is not usable: see NewThrottle.
@@ -64,7 +67,8 @@ func (t *Throttle) Blocked(address netip.Addr) (time.Duration, bool) {
 }
 
 // Failed notes that a token was not good, and returns how long the answer must be held and
-// what to call once it was.
+// what to call once it was. It is TooMany when as many are held as may be, which those who
+// come at the same moment find out only here.
 func (t *Throttle) Failed(address netip.Addr) (hold time.Duration, release func()) {
 	address = network(address)
 	now := t.now()
@@ -88,8 +92,11 @@ func (t *Throttle) Failed(address netip.Addr) (hold time.Duration, release func(
 	f.last = now
 	t.recent.MoveToFront(e)
 	hold = delay(f.count)
-	if hold == 0 {
+	switch {
+	case hold == 0:
 		return 0, func() {}
+	case f.held >= mostHeld:
+		return TooMany, func() {}
 	}
 	f.held++
 	return hold, func() {

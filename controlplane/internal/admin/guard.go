@@ -64,11 +64,8 @@ func (a *API) admit(v *visit, r *http.Request, use access.Use) (answer, bool) {
 	v.request.Workspace = use.Workspace
 	address, _ := netip.ParseAddr(v.request.ClientIP)
 	if a.o.EnforceTokens {
-		if after, blocked := a.throttle.Blocked(address); blocked {
-			v.refused = tooManyTries
-			m := message(http.StatusTooManyRequests, tooManyTries)
-			m.header = [][2]string{{"Retry-After", strconv.Itoa(int(after/time.Second) + 1)}}
-			return m, false
+		if _, blocked := a.throttle.Blocked(address); blocked {
+			return a.tooMany(v, address), false
 		}
 	}
 	token, err := a.o.Tokens.Authenticate(a.tokenOf(r))
@@ -83,8 +80,8 @@ func (a *API) admit(v *visit, r *http.Request, use access.Use) (answer, bool) {
 		return answer{}, true
 	case err != nil:
 		v.refused = err.Error()
-		if !errors.Is(err, access.ErrNone) {
-			a.hold(r.Context(), address)
+		if !errors.Is(err, access.ErrNone) && !a.hold(r.Context(), address) {
+			return a.tooMany(v, address), false
 		}
 		m := message(http.StatusUnauthorized, badCredentials)
 		m.header = [][2]string{{"WWW-Authenticate", "Bearer"}}
@@ -101,12 +98,22 @@ func (a *API) admit(v *visit, r *http.Request, use access.Use) (answer, bool) {
 	return message(http.StatusForbidden, token.Name+strings.Replace(noPermission, "%s", string(use.Action), 1)), false
 }
 
-// hold waits as long as somebody must who tried a token that is not good.
-func (a *API) hold(ctx context.Context, address netip.Addr) {
+// tooMany is the answer for an address that tries too many tokens.
+func (a *API) tooMany(v *visit, address netip.Addr) answer {
+	after, _ := a.throttle.Blocked(address)
+	v.refused = tooManyTries
+	m := message(http.StatusTooManyRequests, tooManyTries)
+	m.header = [][2]string{{"Retry-After", strconv.Itoa(int(after/time.Second) + 1)}}
+	return m
+}
+
+// hold waits as long as somebody must who tried a token that is not good, and returns
+// false when too many wait already.
+func (a *API) hold(ctx context.Context, address netip.Addr) bool {
 	wait, release := a.throttle.Failed(address)
 	defer release()
-	if wait == 0 {
-		return
+	if wait <= 0 {
+		return wait != access.TooMany
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -114,6 +121,7 @@ func (a *API) hold(ctx context.Context, address netip.Addr) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+	return true
 }
 
 // tokenOf returns the token of a request, "" for none.
