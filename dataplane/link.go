@@ -68,6 +68,7 @@ func (d *DataPlane) openClient(prefix string, registry *plugins.Registry, host *
 		},
 		Report: (&reporter{
 			balancer: d.balancer, integrity: func() controlclient.Integrity { return d.client.Facts().Integrity }, plan: d.plans.Current, cache: filepath.Join(prefix, "cache"),
+			draining: func() bool { return d.status.Draining() },
 		}).report, Logger: d.log.Named("controlclient"),
 	}
 	if d.counters != nil {

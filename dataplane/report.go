@@ -24,6 +24,8 @@ type reporter struct {
 	// integrity is what the node found out about its memory; nil tells nothing.
 	integrity func() controlclient.Integrity
 	plan      func() *plan.Plan
+	// draining tells whether the node asks to get no more requests.
+	draining func() bool
 	// cache is the folder of the disk cache.
 	cache string
 	last  []byte
@@ -36,6 +38,9 @@ func (r *reporter) report() []byte {
 	told := map[string]any{
 		"balancer":      r.balancer.Report(mostTroubles),
 		"configuration": map[string]any{"entities": p.Entities(), "routes": p.Routes(), "disk_bytes": sizeOf(r.cache)},
+	}
+	if r.draining != nil && r.draining() {
+		told["draining"] = true
 	}
 	if r.integrity != nil {
 		if i := r.integrity(); i.Found > 0 {

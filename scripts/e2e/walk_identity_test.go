@@ -446,8 +446,19 @@ func TestWalkDrain(t *testing.T) {
 	c.run("nodes", "drain", n.nodeID())
 	n.status.must("GET", "/status/ready", nil, 503)
 	n.get("/one")
+	shows := func(draining bool) {
+		t.Helper()
+		eventually(t, soon, func() error {
+			if got := c.get("/clustering/data-planes").list("data")[0]["draining"]; got != draining {
+				return fmt.Errorf("the row says draining: %v, want %t", got, draining)
+			}
+			return nil
+		}, n.program)
+	}
+	shows(true)
 	c.run("nodes", "drain", "--off", n.nodeID())
 	n.status.get("/status/ready")
+	shows(false)
 	n.stop()
 	c.is(n, "away")
 	if out, err := c.command("nodes", "drain", n.nodeID()); err == nil || !strings.Contains(out, "not connected") {

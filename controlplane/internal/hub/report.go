@@ -9,6 +9,8 @@ type Facts struct {
 	Balancer      *BalancerReport      `json:"balancer"`
 	Configuration *ConfigurationReport `json:"configuration"`
 	Integrity     *IntegrityReport     `json:"integrity"`
+	// Draining tells that the node asks to get no more requests.
+	Draining bool `json:"draining"`
 }
 
 // ConfigurationReport is what a node says about the configuration that it serves.

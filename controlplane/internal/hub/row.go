@@ -192,6 +192,7 @@ func (h *Hub) showLocked(n *node) map[string]any {
 	if n.Position != (store.Position{}) {
 		row["applied_revision"] = n.Position.Revision
 	}
+	row["draining"] = n.session != nil && n.facts.Draining
 	row["configuration"] = nil
 	if n.facts.Configuration != nil {
 		row["configuration"] = *n.facts.Configuration

@@ -97,6 +97,11 @@ describe('pages of our own', () => {
     await row.getByText('up to date').waitFor()
     await t.page.getByTestId(`data-plane-details-${node.id}`).click()
     await t.page.getByText(node.position.lineage).waitFor()
+    for (const [action, state] of [['drain', 'draining'], ['undrain', 'up to date']]) {
+      await t.page.getByTestId(`data-plane-${action}-${node.id}`).click()
+      await t.page.locator('.k-prompt').getByTestId('modal-action-button').click()
+      await row.getByText(state).waitFor()
+    }
     await t.page.getByTestId('data-planes-search').fill('nothing is called so')
     await t.page.getByText('No data plane fits.').waitFor()
     await t.check()

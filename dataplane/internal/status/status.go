@@ -118,6 +118,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.Serv
 // on again.
 func (h *Handler) Drain(on bool) { h.draining.Store(on) }
 
+// Draining tells whether the node was taken out by Drain.
+func (h *Handler) Draining() bool { return h.draining.Load() }
+
 // position is a position as JSON.
 type position struct {
 	Lineage    string `json:"lineage"`

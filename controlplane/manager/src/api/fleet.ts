@@ -76,6 +76,9 @@ export interface DataPlane {
   sync_status: string
   reason: string | null
   lag: number
+  draining?: boolean
+  /** It has a certificate of its own, which can be revoked. */
+  joined?: boolean
   position: Position | null
   persisted: Position | null
   source: string | null
