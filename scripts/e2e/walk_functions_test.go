@@ -278,7 +278,7 @@ func TestWalkSecrets(t *testing.T) {
 	// Nothing of it is on disk, nor in the control plane.
 	for _, prefix := range []string{n.prefix, c.prefix} {
 		err := filepath.WalkDir(prefix, func(path string, d os.DirEntry, err error) error {
-			if err != nil || d.IsDir() || strings.HasSuffix(path, "node_id") {
+			if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, "node_id") {
 				return err
 			}
 			b, err := os.ReadFile(path)

@@ -468,6 +468,9 @@ func (s *Session) Beat(told []byte) {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	s.seenLocked()
+	if len(told) > 0 {
+		s.node.facts.Draining = r.Draining
+	}
 	if r.Balancer != nil {
 		s.node.facts.Balancer = r.Balancer
 	}

@@ -35,7 +35,7 @@ func (s *Store) Load(ctx context.Context, info store.Info, fn func(store.BulkTx)
 	if err := l.read(fn); err != nil {
 		return store.Position{}, err
 	}
-	if !l.pending() && l.differ == 0 {
+	if !l.pending() && l.differ == 0 && !declares(info, &next) {
 		return next.position(s.lineage), nil
 	}
 	if err := l.commit(&next, info); err != nil {
@@ -213,7 +213,7 @@ func (l *bulkTx) last(st *stage, next *head, info store.Info) error {
 	if l.unsealed != nil {
 		return l.unsealed
 	}
-	if l.set.n > 0 {
+	if l.set.n > 0 || declares(info, next) {
 		from := next.position(s.lineage)
 		next.revision++
 		next.root = l.tree.Root()

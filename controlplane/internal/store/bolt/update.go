@@ -124,8 +124,7 @@ func (s *Store) runOne(b *bbolt.Tx, r *request, next *head, tree *roothash.Tree)
 		return false, nil
 	}
 	r.position = next.position(s.lineage)
-	// That a new store is to be empty was said by somebody: nodes are told apart by it.
-	declared := r.info.RemovalIntended && next.revision == 0
+	declared := declares(r.info, next)
 	if !w.pending() && !declared {
 		return false, nil
 	}
@@ -151,6 +150,10 @@ func (s *Store) runOne(b *bbolt.Tx, r *request, next *head, tree *roothash.Tree)
 		Actor: r.info.Actor, Summary: r.info.Summary, RemovalIntended: r.info.RemovalIntended, Reversible: true,
 	})
 }
+
+// declares tells whether a change set is one although nothing changes: that a new store is
+// to be empty was said by somebody, and nodes believe it by that.
+func declares(info store.Info, next *head) bool { return info.RemovalIntended && next.revision == 0 }
 
 func (s *Store) writeHead(b *bbolt.Tx, next *head) error {
 	if err := s.compact(b, next); err != nil {
