@@ -51,7 +51,8 @@ plugins:
 				"_format_version": "3.0", "services": []object{{"name": "two", "url": up.URL, "retries": 1}, {"name": "three", "url": up.URL}},
 			}, 200)
 			for path, want := range map[string]any{
-				"created": 1.0, "updated": 1.0, "deleted": 1.0, "changes": 3.0} {
+				"created": 1.0, "updated": 1.0, "deleted": 1.0, "changes": 3.0,
+			} {
 				if got := preview.at(path); got != want {
 					t.Errorf("%s of the preview is %v, want %v: %s", path, got, want, preview.body)
 				}

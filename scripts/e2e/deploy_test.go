@@ -34,7 +34,7 @@ func TestDashboardMetrics(t *testing.T) {
 	eventually(t, soon, func() error { return n.client.try("GET", "/s", nil).is(200) }, n.program)
 	control := &client{t: t, base: c.status}
 	eventually(t, soon, func() error {
-		n.client.try("GET", "/s", nil) // the one before may have come before the plugin
+		n.try("GET", "/s", nil) // the one before may have come before the plugin
 		shown := map[string]bool{}
 		for _, source := range []*client{n.status, control} {
 			families, err := source.metrics()
