@@ -46,7 +46,18 @@ func TestManager(t *testing.T) {
 	prefixed := process.FreeAddress()
 	other := newCluster(t, 0, "--admin_gui_listen", prefixed, "--admin_gui_path", "/ui", "--router_flavor", "expressions")
 
+	// A third one asks for tokens.
+	locked, lockedAPI := process.FreeAddress(), process.FreeAddress()
+	third := &cluster{t: t, prefix: filepath.Join(t.TempDir(), "cp"), stream: process.FreeAddress()}
+	third.control = &program{t: t, name: "sluice-controlplane", args: []string{
+		"--prefix", third.prefix, "--admin_listen", lockedAPI, "--admin_gui_listen", locked, "--cluster_listen", third.stream,
+		"--status_listen", "off", "--enforce_rbac", "on",
+	}}
+	third.control.start()
+	eventually(t, soon, func() error { return (&client{t: t, base: "http://" + lockedAPI}).try("GET", "/", nil).is(401) }, third.control)
+
 	run(10*time.Minute, []string{
+		"LOCKED_URL=http://" + locked, "LOCKED_ADMIN_URL=http://" + lockedAPI, "LOCKED_TOKEN=" + third.run("admin-token", "create", "walker", "role=admin"),
 		"MANAGER_URL=http://" + manager, "ADMIN_URL=" + c.base, "PROXY_URL=" + c.nodes[0].base, "PREFIXED_URL=http://" + prefixed + "/ui", "PREFIXED_ADMIN_URL=" + other.base,
 	}, filepath.Join(root, "controlplane", "manager"), "npm", "test", "--silent")
 }
