@@ -23,7 +23,7 @@ func TestManager(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := func(limit time.Duration, env []string, dir, name string, args ...string) {
+	try := func(limit time.Duration, env []string, dir, name string, args ...string) error {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()
@@ -31,11 +31,11 @@ func TestManager(t *testing.T) {
 		command.Dir, command.Env, command.WaitDelay = dir, append(os.Environ(), env...), 5*time.Second
 		out, err := command.CombinedOutput()
 		t.Logf("%s %s:\n%s", name, strings.Join(args, " "), out)
-		if err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
+		return err
 	}
-	run(5*time.Minute, nil, root, "scripts/manager.sh", "--packages")
+	if err := try(5*time.Minute, nil, root, "scripts/manager.sh", "--packages"); err != nil {
+		t.Fatal(err)
+	}
 
 	manager := process.FreeAddress()
 	c := newCluster(t, 1, "--admin_gui_listen", manager)
@@ -56,8 +56,18 @@ func TestManager(t *testing.T) {
 	third.control.start()
 	eventually(t, soon, func() error { return (&client{t: t, base: "http://" + lockedAPI}).try("GET", "/", nil).is(401) }, third.control)
 
-	run(10*time.Minute, []string{
-		"LOCKED_URL=http://" + locked, "LOCKED_ADMIN_URL=http://" + lockedAPI, "LOCKED_TOKEN=" + third.run("admin-token", "create", "walker", "role=admin"),
-		"MANAGER_URL=http://" + manager, "ADMIN_URL=" + c.base, "PROXY_URL=" + c.nodes[0].base, "PREFIXED_URL=http://" + prefixed + "/ui", "PREFIXED_ADMIN_URL=" + other.base,
-	}, filepath.Join(root, "controlplane", "manager"), "npm", "test", "--silent")
+	token := third.run("admin-token", "create", "walker", "role=admin")
+	walks := func() error {
+		return try(10*time.Minute, []string{
+			"LOCKED_URL=http://" + locked, "LOCKED_ADMIN_URL=http://" + lockedAPI, "LOCKED_TOKEN=" + token,
+			"MANAGER_URL=http://" + manager, "ADMIN_URL=" + c.base, "PROXY_URL=" + c.nodes[0].base, "PREFIXED_URL=http://" + prefixed + "/ui", "PREFIXED_ADMIN_URL=" + other.base,
+		}, filepath.Join(root, "controlplane", "manager"), "npm", "test", "--silent")
+	}
+	// A browser on a busy machine is late now and then: what fails must fail twice.
+	if err := walks(); err != nil {
+		t.Logf("the walks failed, and are tried once more: %v", err)
+		if err := walks(); err != nil {
+			t.Fatalf("the walks failed twice: %v", err)
+		}
+	}
 }
