@@ -82,7 +82,7 @@ func TestStreamedImport(t *testing.T) {
 	start := time.Now()
 	c.must("POST", "/config", first, 201, headers{"Content-Type", "application/json"})
 	t.Logf("%d MB took %v", len(first)>>20, time.Since(start))
-	c.peaksBelow(360) // as objects it would take twice that
+	c.peaksBelow(280)
 	start = time.Now()
 	c.must("POST", "/config", strings.Replace(first, `"host":"one.test"`, `"host":"other.test"`, 1), 201, headers{"Content-Type", "application/json"})
 	t.Logf("again with one change: %v", time.Since(start))

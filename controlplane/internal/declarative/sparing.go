@@ -3,6 +3,7 @@ package declarative
 import (
 	"runtime/debug"
 	"sync"
+	"time"
 )
 
 // sparing makes the collector of memory run more often while large documents are loaded:
@@ -17,6 +18,10 @@ var sparing struct {
 // sparingPercent is how much may wait, in parts of what is in use.
 const sparingPercent = 30
 
+// sparingOn is how much longer it lasts than a load: what was loaded is answered with, and
+// sent to the nodes.
+const sparingOn = 10 * time.Second
+
 // spare returns what ends it.
 func spare() (end func()) {
 	sparing.mu.Lock()
@@ -24,11 +29,13 @@ func spare() (end func()) {
 	if sparing.loading++; sparing.loading == 1 {
 		sparing.before = debug.SetGCPercent(sparingPercent)
 	}
-	return func() {
-		sparing.mu.Lock()
-		defer sparing.mu.Unlock()
-		if sparing.loading--; sparing.loading == 0 {
-			debug.SetGCPercent(sparing.before)
-		}
+	return func() { time.AfterFunc(sparingOn, unspare) }
+}
+
+func unspare() {
+	sparing.mu.Lock()
+	defer sparing.mu.Unlock()
+	if sparing.loading--; sparing.loading == 0 {
+		debug.SetGCPercent(sparing.before)
 	}
 }
