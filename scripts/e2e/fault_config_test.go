@@ -14,9 +14,9 @@ import (
 // faultyBuilt is where faulty built, "" without a need.
 var faultyBuilt string
 
-// faulty are both programs with the plugin of testdata/faultplugin, built once.
+// faulty are both programs with the plugin of testdata/faulty, built once.
 var faulty = sync.OnceValues(func() (dir string, err error) {
-	example, err := filepath.Abs(filepath.Join("testdata", "faultplugin"))
+	example, err := filepath.Abs(filepath.Join("testdata", "faulty"))
 	if err != nil {
 		return "", err
 	}
@@ -34,7 +34,7 @@ var faulty = sync.OnceValues(func() (dir string, err error) {
 		command.Dir = example
 		command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK="+work)
 		if out, err := command.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("build %s of faultplugin: %w\n%s", plane, err, out)
+			return "", fmt.Errorf("build %s of faulty: %w\n%s", plane, err, out)
 		}
 	}
 	return dir, nil

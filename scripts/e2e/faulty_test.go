@@ -12,11 +12,7 @@ import (
 // newFaulty starts a control plane and a node whose plugins can break the node.
 func newFaulty(t *testing.T) *cluster {
 	t.Helper()
-	module, err := filepath.Abs(filepath.Join("testdata", "faulty"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newClusterOf(t, buildOwn(t, module), 1)
+	return newClusterOf(t, faultyPrograms(t), 1)
 }
 
 // configuration is what the node's /status says of it.

@@ -1,5 +1,6 @@
-// Package faulty is a plugin that does to its node what plugins must not: it ends the
-// process, and it changes what is served in memory.
+// Package faulty is a plugin that does to its node what plugins must not: it panics where
+// its config says, ends the process, and changes what is served in memory. Control planes
+// accept every config of it.
 package faulty
 
 import (
@@ -11,13 +12,14 @@ import (
 var Plugin = &pdk.Plugin{
 	Name:     "faulty",
 	Version:  "1.0.0",
-	Priority: 600,
+	Priority: 800,
 	Schema: &schema.Schema{
 		Name: "faulty",
 		Fields: []schema.Field{
 			schema.ProtocolsHTTP(),
 			schema.PluginConfig(
 				schema.OneOf("never", "build", "request").Named("crash").Defaults("never").Described("When the process ends."),
+				schema.OneOf("nowhere", "build", "error", "access", "header_filter", "log").Named("where").Defaults("nowhere").Described("What fails."),
 			),
 		},
 	},
@@ -26,11 +28,28 @@ var Plugin = &pdk.Plugin{
 
 type config struct {
 	Crash string `json:"crash"`
+	Where string `json:"where"`
 }
 
 func build(env pdk.Env, c config) (pdk.Phases, error) {
-	if c.Crash == "build" && !env.Validating() {
+	if env.Validating() {
+		return pdk.Phases{}, nil
+	}
+	if c.Crash == "build" {
 		crash()
+	}
+	fail := func(*pdk.Exchange) error { panic("faulty was told to") }
+	switch c.Where {
+	case "build":
+		panic("faulty was told to")
+	case "error":
+		return pdk.Phases{}, schema.Violate("config.where", "is nothing for this node")
+	case "access":
+		return pdk.Phases{Access: fail}, nil
+	case "header_filter":
+		return pdk.Phases{HeaderFilter: fail}, nil
+	case "log":
+		return pdk.Phases{Log: func(*pdk.Exchange) { panic("faulty was told to") }}, nil
 	}
 	return pdk.Phases{Access: c.access}, nil
 }
