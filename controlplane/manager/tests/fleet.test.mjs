@@ -154,31 +154,44 @@ describe('pages of our own', () => {
     t = undefined
   })
 
+  // Importing replaces everything in a workspace: this one has its own, for other walks change the default one meanwhile.
   test('export, change, look at the changes, import', async () => {
-    t = await tab()
-    await t.open('/import-export')
-    const [download] = await Promise.all([t.page.waitForEvent('download'), t.page.getByTestId('export').click()])
-    const yaml = await readFile(await download.path(), 'utf8')
-    assert.match(yaml, new RegExp(`name: ${service}`))
-    await t.page.getByTestId('import-text').fill('_format_version: "3.0"\nservices:\n- name: broken\n  port: 99999999\n')
-    await t.page.getByTestId('import-preview').click()
-    await t.page.getByText('port: value should be between 0 and 65535').waitFor()
-    await t.page.getByTestId('import-text').fill(yaml)
-    await t.page.getByTestId('import-preview').click()
-    await t.page.getByText('Nothing changes.').waitFor()
-    await t.page.getByTestId('import-text').fill(yaml.replace('path: "/status"', 'path: "/other"').replace('path: /status', 'path: /other'))
-    await t.page.getByTestId('import-preview').click()
-    const changes = t.page.getByTestId('changes')
-    await changes.getByText('0 new, 1 changed, 0 removed.').waitFor()
-    await changes.getByText('/other').waitFor()
-    await shot(t.page, 'own-import-changes')
-    assert.equal((await admin('GET', `/services/${service}`)).path, '/status', 'a preview changes nothing')
-    await t.page.getByTestId('import-apply').click()
-    await eventually(async () => assert.equal((await admin('GET', `/services/${service}`)).path, '/other'))
-    await settled(t.page)
-    await t.check({ expect: [400] })
-    await t.close()
-    t = undefined
+    const workspace = `import-${run}`
+    const path = `/${workspace}/services/${service}`
+    await admin('POST', '/workspaces', { name: workspace })
+    try {
+      await admin('PUT', path, { host: 'localhost', path: '/status' })
+      t = await tab({ workspace })
+      await t.open('/import-export')
+      const [download] = await Promise.all([t.page.waitForEvent('download'), t.page.getByTestId('export').click()])
+      const yaml = await readFile(await download.path(), 'utf8')
+      assert.match(yaml, new RegExp(`name: ${service}`))
+      await t.page.getByTestId('import-text').fill('_format_version: "3.0"\nservices:\n- name: broken\n  port: 99999999\n')
+      await t.page.getByTestId('import-preview').click()
+      await t.page.getByText('port: value should be between 0 and 65535').waitFor()
+      await t.page.getByTestId('import-text').fill(yaml)
+      await t.page.getByTestId('import-preview').click()
+      await t.page.getByText('Nothing changes.').waitFor()
+      const other = yaml.replace('path: /status', 'path: /other')
+      assert.notEqual(other, yaml)
+      await t.page.getByTestId('import-text').fill(other)
+      await t.page.getByTestId('import-preview').click()
+      const changes = t.page.getByTestId('changes')
+      await changes.getByText('0 new, 1 changed, 0 removed.').waitFor()
+      await changes.getByText('/other').waitFor()
+      await shot(t.page, 'own-import-changes')
+      assert.equal((await admin('GET', path)).path, '/status', 'a preview changes nothing')
+      await t.page.getByTestId('import-apply').click()
+      await eventually(async () => assert.equal((await admin('GET', path)).path, '/other'))
+      assert.equal((await admin('GET', `/services/${service}`)).path, '/status', 'another workspace stays as it is')
+      await settled(t.page)
+      await t.check({ expect: [400] })
+      await t.close()
+      t = undefined
+    } finally {
+      await admin('DELETE', `/${workspace}/services/${service}`).catch(() => undefined)
+      await admin('DELETE', `/workspaces/${workspace}`)
+    }
   })
 
   test('history shows what changed and brings it back', async () => {

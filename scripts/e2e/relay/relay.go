@@ -176,16 +176,18 @@ func (r *Relay) state(p *pair) (m Mode, changed <-chan struct{}, closed bool) {
 	return p.mode, r.changed, r.closed
 }
 
+// pump passes on what one end says. What has come is treated by the mode that is set
+// when it is passed on, whatever was set while it was waited for.
 func (r *Relay) pump(p *pair, to, from net.Conn, count *atomic.Int64, down bool) {
 	defer func() { _, _ = to.Close(), from.Close() }()
 	buf := make([]byte, 32<<10)
 	for {
 		// Nothing is read while nothing passes: the sender's buffers fill as they would.
 		mode, changed, closed := r.state(p)
-		switch {
-		case closed:
+		if closed {
 			return
-		case mode == Stall:
+		}
+		if mode == Stall {
 			<-changed
 			continue
 		}
@@ -197,21 +199,37 @@ func (r *Relay) pump(p *pair, to, from net.Conn, count *atomic.Int64, down bool)
 		if err != nil {
 			return
 		}
-		// What came while the mode changed is treated as what it is now.
-		for mode, changed, closed = r.state(p); mode == Stall && !closed; mode, changed, closed = r.state(p) {
-			<-changed
-		}
-		count.Add(int64(n))
-		if _, err := to.Write(into[:n]); err != nil {
-			return
-		}
-		if mode == Trickle && down {
-			timer := time.NewTimer(time.Second)
-			select {
-			case <-timer.C:
-			case <-changed:
+		for rest := into[:n]; len(rest) > 0; {
+			mode, changed, closed := r.state(p)
+			if closed {
+				return
 			}
-			timer.Stop()
+			if mode == Stall {
+				<-changed
+				continue
+			}
+			some := rest
+			if mode == Trickle && down {
+				some = rest[:1]
+			}
+			count.Add(int64(len(some)))
+			if _, err := to.Write(some); err != nil {
+				return
+			}
+			rest = rest[len(some):]
+			if mode == Trickle && down {
+				wait(changed)
+			}
 		}
+	}
+}
+
+// wait takes a second, or less when the mode changes.
+func wait(changed <-chan struct{}) {
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-changed:
 	}
 }

@@ -73,7 +73,15 @@ func TestModes(t *testing.T) {
 	if got, err := ask(c, "again", 5*time.Second); got != "stall" {
 		t.Errorf("after the stall came %q %v", got, err)
 	}
+	// What a reader already waits for when the mode is set is slow too.
+	late := dial()
+	if got, err := ask(late, "ready", 5*time.Second); got != "ready" {
+		t.Fatalf("got %q %v", got, err)
+	}
 	r.Set(relay.Trickle)
+	if got, err := ask(late, "abc", 300*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) || len(got) > 1 {
+		t.Errorf("the first answer after a connection was slowed gave %q %v", got, err)
+	}
 	slow := dial()
 	if got, err := ask(slow, "abc", 300*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) || len(got) > 1 {
 		t.Errorf("a slow connection gave %q %v", got, err)
