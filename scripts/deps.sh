@@ -7,7 +7,7 @@ set -euo pipefail
 # program:package
 wanted=(curl:curl redis-server:redis-server wrk:wrk nginx:nginx-light haproxy:haproxy
   dockerd:docker.io docker:docker-cli docker-compose:docker-compose iptables:iptables ip:iproute2 unshare:util-linux
-  systemd-analyze:systemd promtool:prometheus)
+  systemd-analyze:systemd promtool:prometheus chromium:chromium openssl:openssl)
 
 PATH="$PATH:/usr/sbin:/sbin"
 missing() {

@@ -172,7 +172,7 @@ describe('pages of our own', () => {
       await t.page.getByTestId('import-text').fill(yaml)
       await t.page.getByTestId('import-preview').click()
       await t.page.getByText('Nothing changes.').waitFor()
-      const other = yaml.replace('path: /status', 'path: /other')
+      const other = yaml.replace('path: "/status"', 'path: "/other"')
       assert.notEqual(other, yaml)
       await t.page.getByTestId('import-text').fill(other)
       await t.page.getByTestId('import-preview').click()

@@ -26,6 +26,9 @@ export async function admin(method, path, body, url = adminURL) {
   return value
 }
 
+// The requests of each page that are under way, and when one began or ended.
+const traffic = new WeakMap()
+
 let browser
 export async function launch() {
   browser ??= await chromium.launch({
@@ -59,8 +62,20 @@ export async function tab(options = {}) {
   const wrong = []
   const statuses = []
   const allowed = new Set([new URL(base).origin, new URL(api).origin])
+  const now = { open: new Set(), last: Date.now() }
+  traffic.set(page, now)
+  const ended = (request) => {
+    now.open.delete(request)
+    now.last = Date.now()
+  }
+  page.on('requestfinished', ended)
+  page.on('requestfailed', ended)
   page.on('request', (request) => {
     const url = request.url()
+    // What the document before this one had asked for ends without a word.
+    if (request.isNavigationRequest()) now.open.clear()
+    if (['script', 'stylesheet', 'xhr', 'fetch'].includes(request.resourceType())) now.open.add(request)
+    now.last = Date.now()
     if (!/^(data|blob):/.test(url) && !allowed.has(new URL(url).origin)) wrong.push(`request to ${url}`)
   })
   page.on('pageerror', (error) => wrong.push(`error: ${error.stack ?? error}`))
@@ -98,10 +113,22 @@ export async function tab(options = {}) {
   }
 }
 
-/** Waits until requests are done and skeletons gone. */
+/**
+ * Waits until requests are done and skeletons gone, and the page has been drawn since: what `repair.ts` adds is there.
+ * The load state of the page says nothing here, for it stays once it is reached, and the application goes on from page
+ * to page without loading again.
+ */
 export async function settled(page) {
   await page.waitForLoadState('networkidle')
-  await page.waitForFunction(() => !document.querySelector('#content [class*="skeleton"]'), undefined, { timeout: 15_000 })
+  const end = Date.now() + 15_000
+  for (;;) {
+    await page.waitForFunction(() => !document.querySelector('#content [class*="skeleton"]'), undefined, { timeout: 15_000 })
+    const { open, last } = traffic.get(page)
+    if (!open.size && Date.now() - last > 150) break
+    if (Date.now() > end) throw new Error(`still waiting for ${[...open].map((r) => r.url())}`)
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))))
 }
 
 /** Keeps a picture for those who look at it, when MANAGER_SHOTS names a folder. */
