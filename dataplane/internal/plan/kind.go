@@ -20,7 +20,7 @@ type shape struct {
 	def *entity.Def
 	// keys are the struct fields of unique and indexed fields; refs of foreign ones.
 	keys, refs []column
-	name       column
+	id, name   column
 }
 
 type column struct {
@@ -29,7 +29,7 @@ type column struct {
 }
 
 func newShape(def *entity.Def) *shape {
-	s := &shape{def: def, name: column{index: -1}}
+	s := &shape{def: def, id: column{index: -1}, name: column{index: -1}}
 	t := reflect.TypeOf(def.New()).Elem()
 	fields := map[string]int{}
 	for i := range t.NumField() {
@@ -48,6 +48,9 @@ func newShape(def *entity.Def) *shape {
 			s.refs = append(s.refs, c)
 		case kind.Kind() == reflect.String && (f.Unique || f.Indexed || slices.Contains(def.Indexes, f.Name) || f.Name == def.Schema.EndpointKey):
 			s.keys = append(s.keys, c)
+		}
+		if f.Name == "id" && t.Field(index).Type.Kind() == reflect.String {
+			s.id = c
 		}
 		if f.Name == "name" && t.Field(index).Type.Kind() == reflect.String {
 			s.name = c
@@ -96,7 +99,7 @@ type table struct {
 	// byKey and byRef are parallel to the shape's columns. byKey has the entities of the
 	// default workspace, and those of kinds that belong to none.
 	byKey []cow.Map[any]
-	byRef []cow.Map[[]any]
+	byRef []cow.Map[*group]
 	// spaces are the workspaces of entities that are not in the default one, by id, and
 	// keysOf their keys, by workspace.
 	spaces cow.Map[string]
@@ -104,7 +107,7 @@ type table struct {
 }
 
 func newTable(s *shape) *table {
-	return &table{shape: s, byKey: make([]cow.Map[any], len(s.keys)), byRef: make([]cow.Map[[]any], len(s.refs))}
+	return &table{shape: s, byKey: make([]cow.Map[any], len(s.keys)), byRef: make([]cow.Map[*group], len(s.refs))}
 }
 
 // with returns the table after changes: values by id, nil for removed ones, and the
@@ -188,48 +191,40 @@ func (t *table) keys(space string, i int) cow.Map[any] {
 	return cow.Map[any]{}
 }
 
-// regroup updates the lists of entities that refer to the same one.
-func (t *table) regroup(i int, c column, changes map[string]any) cow.Map[[]any] {
-	touched := map[string]struct{}{}
-	added := map[string][]any{}
+// regroup updates the groups of entities that refer to the same one.
+func (t *table) regroup(i int, c column, changes map[string]any) cow.Map[*group] {
+	type change struct {
+		without []string
+		with    map[string]any
+	}
+	touched := map[string]*change{}
+	of := func(ref string) *change {
+		if touched[ref] == nil {
+			touched[ref] = &change{with: map[string]any{}}
+		}
+		return touched[ref]
+	}
 	for id, v := range changes {
 		if old, ok := t.byID.Get(id); ok {
 			if ref := c.ref(old); ref != "" {
-				touched[ref] = struct{}{}
+				g := of(ref)
+				g.without = append(g.without, id)
 			}
 		}
 		if v != nil {
 			if ref := c.ref(v); ref != "" {
-				touched[ref] = struct{}{}
-				added[ref] = append(added[ref], v)
+				of(ref).with[id] = v
 			}
 		}
 	}
 	edit := t.byRef[i].Edit()
-	for ref := range touched {
+	for ref, c := range touched {
 		old, _ := t.byRef[i].Get(ref)
-		list := make([]any, 0, len(old)+len(added[ref]))
-		for _, v := range old {
-			if _, changed := changes[idOf(v)]; !changed {
-				list = append(list, v)
-			}
-		}
-		list = append(list, added[ref]...)
-		if len(list) == 0 {
+		if g := old.changed(t.shape, c.without, c.with); g != nil {
+			edit.Set(ref, g)
+		} else {
 			edit.Delete(ref)
-			continue
 		}
-		slices.SortFunc(list, func(a, b any) int { return strings.Compare(idOf(a), idOf(b)) })
-		edit.Set(ref, list)
 	}
 	return edit.Done()
-}
-
-// idOf returns the id of a typed struct.
-func idOf(v any) string {
-	f := reflect.ValueOf(v).Elem().FieldByName("ID")
-	if !f.IsValid() {
-		return ""
-	}
-	return f.String()
 }

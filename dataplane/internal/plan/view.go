@@ -61,8 +61,8 @@ func (p *Plan) ByForeign(def *entity.Def, field, id string) []any {
 	}
 	for i := range t.shape.refs {
 		if t.shape.refs[i].name == field {
-			v, _ := t.byRef[i].Get(id)
-			return v
+			g, _ := t.byRef[i].Get(id)
+			return g.all()
 		}
 	}
 	return nil
@@ -96,8 +96,8 @@ func foreign[T any](p *Plan, kind, field, id string) []*T {
 	var out []*T
 	for i := range t.shape.refs {
 		if t.shape.refs[i].name == field {
-			list, _ := t.byRef[i].Get(id)
-			for _, v := range list {
+			g, _ := t.byRef[i].Get(id)
+			for _, v := range g.all() {
 				out = append(out, v.(*T))
 			}
 		}
