@@ -1,7 +1,8 @@
 // Package counters counts what requests did, by route: statuses, bytes, failed tries and
 // latencies, and cuts it into slices of time for the control plane. It owns how that is
-// cheap on the request path (no lock, no allocation, cells of a worker's own where there
-// is much traffic), how many routes are counted apart, and what is kept until somebody
+// cheap on the request path (workers note what requests did one after the other, in memory
+// that is warm, and what they noted is counted in one go: what a request would wait for,
+// when its route is one of thousands, is fetched for many of them at once), how many routes are counted apart, and what is kept until somebody
 // has taken it. It refuses to know requests and the wire.
 package counters
 
@@ -26,17 +27,15 @@ const Rest = "*"
 type Options struct {
 	// MaxSeries bounds how many routes are counted apart; 0 means 1000.
 	MaxSeries int
-	// Shards is how many cells a busy series has; 0 means one a processor, at most 16.
-	Shards int
+	// Books is in how many places workers note; 0 means one a processor, at most 16.
+	Books int
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
 
 const (
 	defaultSeries = 1000
-	mostShards    = 16
-	// busy is how many requests of a slice make a series have cells for each worker.
-	busy = 2000
+	mostBooks     = 16
 	// idle is how long a series is kept without requests, and grace how long it is looked
 	// at after that: a request may have found it before.
 	idle  = 10 * time.Minute
@@ -47,14 +46,19 @@ const (
 
 // Set is what a node counts. It is safe for concurrent use.
 type Set struct {
-	o      Options
-	shards int
+	o     Options
+	books []*book // a power of two
+	// generation is raised when series retire.
+	generation atomic.Uint32
 
 	mu     sync.Mutex
 	series map[Key]*Series
 	rests  int
 	gone   []*Series // retired, but looked at for a while
 	since  time.Time // when the slice began that is being counted
+
+	// counting is held for what is in series. It is locked after mu and after a book's.
+	counting sync.Mutex
 
 	log log
 }
@@ -64,25 +68,33 @@ func New(o Options) *Set {
 	if o.MaxSeries <= 0 {
 		o.MaxSeries = defaultSeries
 	}
-	if o.Shards <= 0 {
-		o.Shards = min(runtime.GOMAXPROCS(0), mostShards)
+	if o.Books <= 0 {
+		o.Books = min(runtime.GOMAXPROCS(0), mostBooks)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Set{o: o, shards: 1 << bits.Len(uint(o.Shards-1)), series: map[Key]*Series{}, since: o.Now()}
+	s := &Set{o: o, series: map[Key]*Series{}, since: o.Now()}
+	for range 1 << bits.Len(uint(o.Books-1)) {
+		s.books = append(s.books, &book{})
+	}
+	return s
 }
 
 // Ref leads from what a plan has of a route to its series. It is there for speed: the zero
 // value leads nowhere yet.
-type Ref struct{ series atomic.Pointer[Series] }
+type Ref struct {
+	series     atomic.Pointer[Series]
+	generation atomic.Uint32 // of the set when series was found
+}
 
-// Series returns what Set.Series has put there, nil when that does not count any more.
-func (r *Ref) Series() *Series {
-	if s := r.series.Load(); s != nil && !s.retired.Load() {
-		return s
+// Known returns the series that Series has let ref lead to, nil when that may not count
+// any more.
+func (s *Set) Known(ref *Ref) *Series {
+	if ref.generation.Load() != s.generation.Load() {
+		return nil
 	}
-	return nil
+	return ref.series.Load()
 }
 
 // Series returns the series of a key, and lets ref lead to it.
@@ -94,6 +106,7 @@ func (s *Set) Series(ref *Ref, k Key) *Series {
 		found = s.addLocked(k)
 	}
 	ref.series.Store(found)
+	ref.generation.Store(s.generation.Load())
 	return found
 }
 
@@ -109,7 +122,6 @@ func (s *Set) addLocked(k Key) *Series {
 		s.rests++
 	}
 	made := &Series{key: k, used: s.o.Now()}
-	made.shards.Store(&[]*shard{{}})
 	s.series[k] = made
 	return made
 }

@@ -1,7 +1,6 @@
 package counters
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/sluice-gateway/sluice/shared/sketch"
@@ -19,124 +18,52 @@ type Sample struct {
 	Total, Upstream, Gateway time.Duration
 }
 
-// Series are the counters of one key. It is safe for concurrent use.
+// Series are the counters of one key.
 type Series struct {
-	// shards has one at first, and as many as there are workers once there is much to
-	// count. Its length is a power of two.
-	shards  atomic.Pointer[[]*shard]
-	retired atomic.Bool
-
-	// used and key are for the set.
+	// key and used are for the set.
 	key  Key
 	used time.Time
-}
 
-// shard is where one worker counts.
-type shard struct {
-	statuses                 [statusSlots]atomic.Uint32
-	in, out, failed          atomic.Uint64
-	total, upstream, gateway [sketch.Buckets]atomic.Uint32
-	_                        [64]byte // no other one shares a cache line
-}
-
-// Add counts a request. Workers with different numbers seldom meet.
-func (s *Series) Add(worker uint32, m *Sample) {
-	shards := *s.shards.Load()
-	c := shards[int(worker)&(len(shards)-1)]
-	if m.Total >= 0 {
-		c.total[sketch.Bucket(m.Total)].Add(1)
-	}
-	if m.Upstream >= 0 {
-		c.upstream[sketch.Bucket(m.Upstream)].Add(1)
-	}
-	if m.Gateway >= 0 {
-		c.gateway[sketch.Bucket(m.Gateway)].Add(1)
-	}
-	if m.In > 0 {
-		c.in.Add(uint64(m.In))
-	}
-	if m.Out > 0 {
-		c.out.Add(uint64(m.Out))
-	}
-	if m.Failed > 0 {
-		c.failed.Add(uint64(m.Failed))
-	}
-	// Last: whoever cuts a slice looks at the rest only where there is a status.
-	c.statuses[statusSlot(m.Status)].Add(1)
-}
-
-// grow gives each worker a shard; what was counted stays in the first one.
-func (s *Series) grow(n int) {
-	old := *s.shards.Load()
-	if len(old) >= n {
-		return
-	}
-	next := make([]*shard, n)
-	copy(next, old)
-	for i := len(old); i < n; i++ {
-		next[i] = &shard{}
-	}
-	s.shards.Store(&next)
+	// What follows is counted since the last cut, under the set's counting.
+	requests                 uint64
+	statuses                 [statusSlots]uint32
+	in, out, failed          uint64
+	total, upstream, gateway [sketch.Buckets]uint32
 }
 
 // cut takes what was counted since the last time. It returns false when there is nothing.
 func (s *Series) cut(d *Delta) bool {
-	shards := *s.shards.Load()
-	var statuses [statusSlots]uint32
-	found := false
-	for _, c := range shards {
-		for i := range c.statuses {
-			if c.statuses[i].Load() != 0 {
-				statuses[i] += c.statuses[i].Swap(0)
-				found = true
-			}
-		}
-	}
-	if !found {
+	if s.requests == 0 {
 		return false
 	}
-	d.Key = s.key
-	for i, n := range statuses {
-		if n > 0 {
-			d.Statuses = append(d.Statuses, Count{uint32(slotStatus[i]), n})
-			d.requests += uint64(n)
-		}
+	d.Key, d.requests, d.In, d.Out, d.Failed = s.key, s.requests, s.in, s.out, s.failed
+	s.requests, s.in, s.out, s.failed = 0, 0, 0, 0
+	d.Statuses = take(s.statuses[:])
+	for i := range d.Statuses {
+		d.Statuses[i].Of = uint32(slotStatus[d.Statuses[i].Of])
 	}
-	var sum [sketch.Buckets]uint32
-	for _, c := range shards {
-		d.In += c.in.Swap(0)
-		d.Out += c.out.Swap(0)
-		d.Failed += c.failed.Swap(0)
-	}
-	d.Total = cutSketch(shards, &sum, func(c *shard) *[sketch.Buckets]atomic.Uint32 { return &c.total })
-	d.Upstream = cutSketch(shards, &sum, func(c *shard) *[sketch.Buckets]atomic.Uint32 { return &c.upstream })
-	d.Gateway = cutSketch(shards, &sum, func(c *shard) *[sketch.Buckets]atomic.Uint32 { return &c.gateway })
+	d.Total, d.Upstream, d.Gateway = take(s.total[:]), take(s.upstream[:]), take(s.gateway[:])
 	return true
 }
 
-func cutSketch(shards []*shard, sum *[sketch.Buckets]uint32, of func(*shard) *[sketch.Buckets]atomic.Uint32) []Count {
-	clear(sum[:])
+// take takes the cells that are not 0.
+func take(cells []uint32) []Count {
 	used := 0
-	for _, c := range shards {
-		cells := of(c)
-		for i := range cells {
-			if cells[i].Load() != 0 {
-				if sum[i] == 0 {
-					used++
-				}
-				sum[i] += cells[i].Swap(0)
-			}
+	for _, n := range cells {
+		if n != 0 {
+			used++
 		}
 	}
 	if used == 0 {
 		return nil
 	}
 	out := make([]Count, 0, used)
-	for i, n := range sum {
-		if n > 0 {
+	for i, n := range cells {
+		if n != 0 {
 			out = append(out, Count{uint32(i), n})
 		}
 	}
+	clear(cells)
 	return out
 }
 

@@ -50,6 +50,11 @@ type log struct {
 func (s *Set) Cut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, b := range s.books {
+		b.mu.Lock()
+		s.count(b)
+		b.mu.Unlock()
+	}
 	now := s.o.Now()
 	out := Slice{End: now, Length: now.Sub(s.since)}
 	s.since = now
@@ -76,11 +81,11 @@ func (s *Set) Cut() {
 
 func (s *Set) cutLocked(series *Series, out *Slice) bool {
 	var d Delta
-	if !series.cut(&d) {
+	s.counting.Lock() // not for long: whoever notes may wait
+	found := series.cut(&d)
+	s.counting.Unlock()
+	if !found {
 		return false
-	}
-	if d.requests >= busy {
-		series.grow(s.shards)
 	}
 	out.Deltas = append(out.Deltas, d)
 	return true
@@ -107,7 +112,7 @@ func (s *Set) dropLocked(series *Series, now time.Time) {
 	if series.key.Route == Rest {
 		s.rests--
 	}
-	series.retired.Store(true)
+	s.generation.Add(1)
 	series.used = now
 	s.gone = append(s.gone, series)
 }

@@ -300,7 +300,7 @@ func (n *building) buildPlugins(p *Plan) {
 		byName[at] = append(byName[at], i)
 		return true
 	})
-	p.scopes = nil
+	p.scopes, p.chains = nil, nil
 	for _, s := range p.spaces {
 		s.scopes = nil
 	}
@@ -315,7 +315,7 @@ func (n *building) buildPlugins(p *Plan) {
 	for _, s := range p.spaces {
 		order(s.scopes)
 	}
-	p.Global = resolve(p.scopes, "", "")
+	p.Global = *resolve(p.scopes, "", "")
 	p.Handshakes, p.Rewrites = nil, nil
 	for _, s := range p.Global.Steps {
 		if s.Base != nil && s.Base.Phases.Certificate != nil {
@@ -448,7 +448,7 @@ func (n *building) buildRoutes(p *Plan, services map[string]struct{}) {
 	}
 	var put []*entity.Route
 	var removed []string
-	edit := n.from.routes.Edit()
+	made := make([]*Route, 0, len(ids))
 	for id := range ids {
 		e := get[entity.Route](p, "routes", id)
 		var s *Service
@@ -460,30 +460,48 @@ func (n *building) buildRoutes(p *Plan, services map[string]struct{}) {
 			}
 		}
 		if e == nil || stream(e) || s != nil && !s.Entity.Enabled {
-			edit.Delete(id)
 			removed = append(removed, id)
 			continue
 		}
-		before, was := n.from.routes.Get(id)
-		if !was || before.Entity != e {
+		if before := n.from.route(id); before == nil || before.Entity != e {
 			put = append(put, e)
 		}
 		r := newRoute(n.b.options.Flavor, e, s)
 		r.Workspace = p.spaceOf("routes", id)
-		r.Chain = resolve(p.scopesOf(r.Workspace), id, entity.RefID(e.Service))
-		edit.Set(id, r)
+		r.Chain = p.chain(r.Workspace, id, entity.RefID(e.Service))
+		made = append(made, r)
 	}
-	p.routes = edit.Done()
-	if len(put) == 0 && len(removed) == 0 {
-		return
-	}
-	table, errs := n.from.router.Update(put, removed)
-	for _, e := range errs {
-		n.fail("routes", e.RouteID, e.Name, e.Field, e.Message)
-	}
-	if len(errs) == 0 {
+	if len(put) > 0 || len(removed) > 0 {
+		table, errs := n.from.router.Update(put, removed)
+		for _, e := range errs {
+			n.fail("routes", e.RouteID, e.Name, e.Field, e.Message)
+		}
+		if len(errs) > 0 {
+			return
+		}
 		p.router = table
 	}
+	edit := n.from.routes.edit()
+	for id := range ids {
+		if slot, ok := n.from.router.Slot(id); ok {
+			edit.set(slot, nil) // another route may have it now
+		}
+	}
+	for _, r := range made {
+		if slot, ok := p.router.Slot(r.Entity.ID); ok {
+			edit.set(slot, r)
+		}
+	}
+	p.routes = edit.done()
+}
+
+// route returns the route of an id, nil when requests can not match it.
+func (p *Plan) route(id string) *Route {
+	slot, ok := p.router.Slot(id)
+	if !ok {
+		return nil
+	}
+	return p.routes.get(slot)
 }
 
 // reach adds the routes whose chain the plugin changes reach to ids, and returns the

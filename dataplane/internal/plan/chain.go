@@ -128,14 +128,25 @@ type scopes struct {
 	consumers, groups cow.Map[*Instance]
 	// narrow are the configs for a consumer or group with a route or service, by that pair.
 	narrow map[[2]string][]*Instance
+	// routes and services are those that have configs of their own.
+	routes, services map[string]struct{}
 }
 
 func newScopes(p *pdk.Plugin, instances []*Instance) *scopes {
-	s := &scopes{plugin: p, by: map[scope]*Instance{}, narrow: map[[2]string][]*Instance{}}
+	s := &scopes{
+		plugin: p, by: map[scope]*Instance{}, narrow: map[[2]string][]*Instance{},
+		routes: map[string]struct{}{}, services: map[string]struct{}{},
+	}
 	consumers, groups := s.consumers.Edit(), s.groups.Edit()
 	for _, i := range instances {
 		at := scopeOf(i.Entity)
 		s.by[at] = i
+		if at.route != "" {
+			s.routes[at.route] = struct{}{}
+		}
+		if at.service != "" {
+			s.services[at.service] = struct{}{}
+		}
 		switch pair := [2]string{at.route, at.service}; {
 		case at.consumer == "" && at.group == "":
 		case pair != [2]string{}:
@@ -231,8 +242,39 @@ func byPriority(a, b *pdk.Plugin) int {
 	return strings.Compare(b.Name, a.Name)
 }
 
-func resolve(list []*scopes, route, service string) Chain {
-	var c Chain
+// shared is what routes have the same chain by: their workspace, and their service when
+// it has configs of its own.
+type shared struct{ space, service string }
+
+// chain returns the chain of a route, which may be that of others, too.
+func (p *Plan) chain(space, route, service string) *Chain {
+	list := p.scopesOf(space)
+	own := false
+	for _, s := range list {
+		if _, ok := s.routes[route]; ok {
+			return resolve(list, route, service)
+		}
+		if _, ok := s.services[service]; ok {
+			own = true
+		}
+	}
+	if !own {
+		service = ""
+	}
+	at := shared{space, service}
+	c := p.chains[at]
+	if c == nil {
+		c = resolve(list, "", service)
+		if p.chains == nil {
+			p.chains = map[shared]*Chain{}
+		}
+		p.chains[at] = c
+	}
+	return c
+}
+
+func resolve(list []*scopes, route, service string) *Chain {
+	c := &Chain{}
 	for _, s := range list {
 		if st, ok := s.step(route, service); ok {
 			c.Steps = append(c.Steps, st)

@@ -122,7 +122,7 @@ func picture(p *plan.Plan, kinds *entity.Kinds) map[string]any {
 		if !ok {
 			continue
 		}
-		seen := []any{r.Entity, m.Route, ids(&r.Chain, ""), ids(&r.Chain, "c0"), ids(&r.Chain, "c1")}
+		seen := []any{r.Entity, m.Route, ids(r.Chain, ""), ids(r.Chain, "c0"), ids(r.Chain, "c1")}
 		if r.Service != nil {
 			seen = append(seen, r.Service.Entity, r.Service.Base)
 		}

@@ -38,7 +38,7 @@ type Plan struct {
 
 	tables       map[string]*table
 	router       *router.Table
-	routes       cow.Map[*Route]
+	routes       slots // by the router's slot
 	services     cow.Map[*Service]
 	upstreams    cow.Map[*balancer.Upstream] // by name
 	sealed       map[string]*sealed          // by kind/id
@@ -49,23 +49,30 @@ type Plan struct {
 	groups cow.Map[[]*entity.ConsumerGroup]
 	// spaces are the workspaces besides the default one.
 	spaces map[string]*Space
+	// chains are those that routes share. Only builds look at them; plans with the same
+	// plugins have the same ones.
+	chains map[shared]*Chain
 	// strange are entities of kinds that this node does not know, by kind and id.
 	strange cow.Map[config.EntityError]
 }
 
-// Route is a route with what belongs to it.
+// Route is a route with what belongs to it. It has what each of its requests needs, in
+// one cache line.
 type Route struct {
 	Entity  *entity.Route
 	Service *Service // nil when the route has none
+	// Chain is shared with other routes that have no configs of their own.
+	Chain *Chain
+	// Counters leads to what is counted of the route, which outlives the plan.
+	Counters counters.Ref
 	// Workspace of the route, "" for the default one.
 	Workspace string
-	Chain     Chain
 	// What Protocols allow.
 	HTTP, HTTPS, GRPC, GRPCS bool
 	// PathV1 is path_handling v1, which only the traditional router heeds.
 	PathV1 bool
-	// Counters leads to what is counted of the route, which outlives the plan.
-	Counters counters.Ref
+	// Of the entity.
+	StripPath, PreserveHost, BufferRequest bool
 }
 
 // Service is a service ready to be called.
@@ -84,7 +91,8 @@ func (p *Plan) Match(q *router.Request, m *router.Match) (*Route, bool) {
 	if !p.router.Match(q, m) {
 		return nil, false
 	}
-	return p.routes.Get(m.Route.ID)
+	r := p.routes.get(m.Slot)
+	return r, r != nil
 }
 
 // Explain returns all routes that match a request, the one that Match finds first.
@@ -155,7 +163,10 @@ func (p *Plan) Entities() int {
 }
 
 func newRoute(flavor entity.Flavor, r *entity.Route, s *Service) *Route {
-	route := &Route{Entity: r, Service: s, PathV1: flavor == entity.Traditional && r.PathHandling == "v1"}
+	route := &Route{
+		Entity: r, Service: s, PathV1: flavor == entity.Traditional && r.PathHandling == "v1",
+		StripPath: r.StripPath, PreserveHost: r.PreserveHost, BufferRequest: r.RequestBuffering,
+	}
 	for _, p := range r.Protocols {
 		switch p {
 		case "http":

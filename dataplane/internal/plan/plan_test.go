@@ -193,7 +193,7 @@ func TestPrecedence(t *testing.T) {
 						break
 					}
 				}
-				if got := ids(&r.route("/"+route).Chain, consumer); !slices.Equal(got, want) {
+				if got := ids(r.route("/"+route).Chain, consumer); !slices.Equal(got, want) {
 					t.Fatalf("set %08b, route %s, consumer %q: %v runs, want %v", set, route, consumer, got, want)
 				}
 				cases++
@@ -208,7 +208,7 @@ func TestOrder(t *testing.T) {
 	r := newRoom(t)
 	r.apply(true, put("plugins", "a", object{"name": "alpha"}), put("plugins", "g", object{"name": "gamma"}), put("plugins", "b", object{"name": "beta"}),
 		put("plugins", "off", object{"name": "beta", "enabled": false, "route": ref("r")}), put("routes", "r", object{"paths": []string{"/"}}))
-	if got := ids(&r.route("/").Chain, ""); !slices.Equal(got, []string{"b", "g", "a"}) {
+	if got := ids(r.route("/").Chain, ""); !slices.Equal(got, []string{"b", "g", "a"}) {
 		t.Errorf("the order is %v", got)
 	}
 	if got := r.Current().Rewrites; len(got) != 1 || got[0].Entity.ID != "b" {

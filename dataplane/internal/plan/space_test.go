@@ -78,7 +78,7 @@ func view(p *plan.Plan, kinds *entity.Kinds, space string) map[string]any {
 			if consumer != "" {
 				consumer = space + consumer
 			}
-			seen = append(seen, bare(ids(&r.Chain, consumer, v.ConsumerGroups(consumer)...)))
+			seen = append(seen, bare(ids(r.Chain, consumer, v.ConsumerGroups(consumer)...)))
 		}
 		if r.Service != nil {
 			seen = append(seen, r.Service.Entity.Name, r.Service.Entity.Host)
@@ -295,7 +295,7 @@ func TestPrecedenceWithGroups(t *testing.T) {
 				groups := slices.Clone(members[consumer])
 				slices.SortFunc(groups, func(a, b string) int { return strings.Compare(names[a]+a, names[b]+b) })
 				want := resolve(configs, route, service, consumer, groups)
-				got := strings.Join(ids(&r.route("/"+route).Chain, consumer, r.Current().ConsumerGroups(consumer)...), ",")
+				got := strings.Join(ids(r.route("/"+route).Chain, consumer, r.Current().ConsumerGroups(consumer)...), ",")
 				if got != want {
 					t.Fatalf("route %s, service %q, consumer %q in %v: %q runs, want %q of %+v", route, service, consumer, groups, got, want, configs)
 				}

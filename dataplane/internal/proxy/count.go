@@ -15,7 +15,7 @@ func (p *Proxy) count(w *walk, x *pdk.Exchange) {
 			ref = &w.route.Counters
 		}
 	}
-	series := ref.Series()
+	series := p.o.Counters.Known(ref)
 	if series == nil {
 		series = p.o.Counters.Series(ref, counterKey(x))
 	}
@@ -34,7 +34,7 @@ func (p *Proxy) count(w *walk, x *pdk.Exchange) {
 			}
 		}
 	}
-	series.Add(worker, &m)
+	p.o.Counters.Add(worker, series, &m)
 }
 
 func counterKey(x *pdk.Exchange) counters.Key {

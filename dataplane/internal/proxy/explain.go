@@ -141,7 +141,7 @@ func (p *Proxy) Explain(q *Question) (*Explanation, error) {
 	}
 	chain := &w.plan.Global
 	if out.Matched {
-		chain = &w.route.Chain
+		chain = w.route.Chain
 		out.Route = &Named{w.route.Entity.ID, w.route.Entity.Name}
 		out.Prefix = strings.Clone(w.match.Prefix)
 		for i, v := range x.Captures.Values {

@@ -14,12 +14,12 @@ func (w *walk) request(x *pdk.Exchange) {
 	up := &x.Upstream
 	up.Scheme, up.Host, up.Port = s.Entity.Protocol, s.Entity.Host, s.Entity.Port
 	up.Method, up.RawQuery, up.HasQuery = q.Method, q.RawQuery, q.HasQuery
-	route := w.route.Entity
+	route := w.route
 	if route.StripPath {
 		x.MatchedPrefix = w.match.Prefix
 	}
-	up.Path = upstreamPath(&x.Text, s.Base, q.Path, x.MatchedPrefix, route.StripPath, w.route.PathV1)
-	if w.route.Entity.PreserveHost {
+	up.Path = upstreamPath(&x.Text, s.Base, q.Path, x.MatchedPrefix, route.StripPath, route.PathV1)
+	if route.PreserveHost {
 		up.HostHeader = q.Host
 	}
 }

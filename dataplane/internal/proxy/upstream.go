@@ -31,7 +31,7 @@ func (p *Proxy) upstream(w *walk, x *pdk.Exchange, r Responder) (handedOver bool
 		Read:    time.Duration(e.ReadTimeout) * time.Millisecond,
 	}
 	retries := w.override(x, e.Retries)
-	w.call.BufferRequest = w.route.Entity.RequestBuffering
+	w.call.BufferRequest = w.route.BufferRequest
 	w.call.MaxBody = p.o.MaxBody
 	w.call.Informational = r
 	w.up, _ = w.plan.UpstreamIn(x.Workspace, x.Upstream.Host)

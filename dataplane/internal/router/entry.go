@@ -28,34 +28,41 @@ type compiled struct {
 	// conditions besides host and path; nil has none.
 	conditions *conditions
 	entries    []*entry
+	slot       uint32
 }
 
 // entry is one path of a route under one of its hosts, or one anchor of its expression.
 // Few routes have more than one, so it is kept small.
 type entry struct {
-	route    *compiled
-	entity   *entity.Route // the route's
+	// What most matches read comes first, in one cache line.
 	priority uint64
+	// key is where it stands in the tree, for a plain path all that it matches.
+	key    string
+	entity *entity.Route // the route's
+	// special is nil for a plain path.
+	special *special
+	route   *compiled
+	// slot is the route's.
+	slot uint32
+	// segments is set for "=/foo".
+	segments bool
+	// checked is set when there is anything to look at besides host, path and segments.
+	checked  bool
+	hostKind hostKind
+	// form is how an index has it: by text, or by the header of that number.
+	form form
 	// tie breaks ties between routes, the larger first; index, the path's place in the
 	// route, those inside of one, the smaller first.
 	tie   tie
 	index uint16
 	// port is the host's, 0 for any.
-	port     uint16
-	hostKind hostKind
-	// segments is set for "=/foo".
-	segments bool
-	// checked is set when there is anything to look at besides host, path and segments.
-	checked bool
-	// form is how an index has it: by text, or by the header of that number.
-	form   form
+	port   uint16
 	header uint8
 	text   [textSize]byte
-	// key is where it stands in the tree, for a plain path all that it matches. host is the
-	// name of the tree.
-	key, host string
-	// special is nil for a plain path.
-	special *special
+	// host is the name of the tree.
+	host string
+
+	_ [24]byte // objects of 128 bytes begin with a cache line
 }
 
 // special is what few entries have.

@@ -44,6 +44,8 @@ type Request struct {
 // memory of Names and Values.
 type Match struct {
 	Route *entity.Route
+	// Slot is the route's number in the table, see Table.Slot.
+	Slot uint32
 	// Prefix is the part of the path that the route's path matched, "" for a route
 	// without paths.
 	Prefix string
@@ -79,6 +81,9 @@ type Table struct {
 	prefixes cow.Map[*tree] // "example." for example.*
 	any      *tree
 	routes   cow.Map[*compiled]
+	// slots is how many slots were ever needed, free are those that no route has.
+	slots uint32
+	free  []uint32
 	// Which numbers of dots the keys of suffixes and prefixes have.
 	suffixDots, prefixDots dotCounts
 }
@@ -98,6 +103,17 @@ func New(flavor entity.Flavor) *Table {
 
 // Len returns the number of routes.
 func (t *Table) Len() int { return t.routes.Len() }
+
+// Slot returns the number that a route has as long as it is in a table and the ones that
+// follow it, or until it is put again; another route may have it later. The numbers are
+// small: whoever keeps something for each route can keep it in an array.
+func (t *Table) Slot(id string) (slot uint32, ok bool) {
+	c, ok := t.routes.Get(id)
+	if !ok {
+		return 0, false
+	}
+	return c.slot, true
+}
 
 // Match finds the route for a request. It does not allocate, unless a regular
 // expression with groups matches.
@@ -150,7 +166,9 @@ func (t *Table) wild(host string, fn func(tr *tree)) {
 // fill says how an entry matched.
 func (e *entry) fill(q *Request, m *Match) {
 	m.Reset()
-	m.Route, m.Prefix = e.entity, e.key
+	m.Route, m.Slot = e.entity, e.slot
+	// The path begins with the key, and its memory has just been read.
+	m.Prefix = q.Path[:len(e.key)]
 	switch s := e.special; {
 	case s == nil:
 	case s.program != nil:

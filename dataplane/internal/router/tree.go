@@ -1,35 +1,69 @@
 package router
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // tree is a node of a radix tree over paths. A nil tree is empty. What a walk reads on
-// its way down comes first, in one cache line: with a million routes the time of a match
-// is that of its cache misses.
+// its way down comes first, in one cache line: with many routes the time of a match is
+// that of its cache misses.
 type tree struct {
 	// short is the text below the parent, when it fits; else long is.
 	short     [inlineText]byte
 	shortSize uint8
+	ends      ends
 	// first are the first bytes of the children's texts, when they fit; else more are.
 	first    [inlineFirst]byte
 	children []*tree
-	index    *index // has the entries that end here, when they are many
-	list     list   // has them otherwise
-	one      [1]*entry
-	long     *string
-	more     *[]byte
+	// one is the entry that ends here when it is the only one, see ends.
+	one [1]*entry
+
+	list  list   // has the entries that end here, when they are not many
+	index *index // has them otherwise
+	long  *string
+	more  *[]byte
 }
 
 const (
-	inlineText  = 15
+	inlineText  = 14
 	inlineFirst = 16
+	// noText as shortSize says that the text is long.
+	noText = inlineText + 1
 )
+
+// ends says where the entries are that end at a node.
+type ends uint8
+
+const (
+	endsNone ends = iota
+	endsOne
+	endsList
+	endsIndex
+)
+
+// note keeps ends and one true after a change of the list or the index.
+func (t *tree) note() {
+	var one *entry
+	switch n := len(t.list.entries); {
+	case t.index != nil:
+		t.ends = endsIndex
+	case n == 0:
+		t.ends = endsNone
+	case n == 1:
+		t.ends, one = endsOne, t.list.entries[0]
+	default:
+		t.ends = endsList
+	}
+	t.one[0] = one // where the list is, when it has room for one only
+}
 
 // cut takes the node's text off a path.
 func (t *tree) cut(path string) (rest string, ok bool) {
-	if t.long != nil {
+	n := int(t.shortSize)
+	if n == noText {
 		return strings.CutPrefix(path, *t.long)
 	}
-	n := int(t.shortSize)
 	if len(path) < n {
 		return path, false
 	}
@@ -52,7 +86,7 @@ func (t *tree) setText(s string) {
 	t.long, t.shortSize = nil, 0
 	if len(s) > inlineText {
 		s = strings.Clone(s)
-		t.long = &s
+		t.long, t.shortSize = &s, noText
 		return
 	}
 	t.shortSize = uint8(copy(t.short[:], s))
@@ -60,13 +94,8 @@ func (t *tree) setText(s string) {
 
 // child returns the number of the child whose text begins with c, or -1.
 func (t *tree) child(c byte) int {
-	if t.more != nil {
-		for i, b := range *t.more {
-			if b == c {
-				return i
-			}
-		}
-		return -1
+	if len(t.children) > inlineFirst {
+		return bytes.IndexByte(*t.more, c)
 	}
 	for i := range t.children {
 		if t.first[i] == c {
@@ -77,7 +106,7 @@ func (t *tree) child(c byte) int {
 }
 
 func (t *tree) firsts() []byte {
-	if t.more != nil {
+	if len(t.children) > inlineFirst {
 		return *t.more
 	}
 	return t.first[:len(t.children)]
@@ -99,9 +128,15 @@ func (t *tree) match(q *Request, best *entry) *entry {
 		if rest, ok = t.cut(rest); !ok {
 			break
 		}
-		if len(t.list.entries) > 0 {
+		switch t.ends {
+		case endsNone:
+		case endsOne:
+			if e := t.one[0]; (best == nil || e.before(best)) && e.holds(q, rest) {
+				best = e
+			}
+		case endsList:
 			best = t.list.match(q, rest, best)
-		} else if t.index != nil {
+		case endsIndex:
 			best = t.index.match(q, rest, best)
 		}
 		if rest == "" {
@@ -149,6 +184,7 @@ func (t *tree) mine(ed *editor) *tree {
 		c.short, c.shortSize, c.long, c.index = t.short, t.shortSize, t.long, t.index
 		c.setChildren(append(make([]byte, 0, len(t.children)+1), t.firsts()...), append(make([]*tree, 0, len(t.children)+1), t.children...))
 		c.list.entries = append(c.list.entries, t.list.entries...)
+		c.note()
 	}
 	return c
 }
@@ -219,6 +255,7 @@ const (
 
 // add adds an entry that ends at this node.
 func (t *tree) add(e *entry, ed *editor) {
+	defer t.note()
 	if t.index != nil {
 		t.index = t.index.mine(ed)
 		t.index.add(e, ed)
@@ -237,6 +274,7 @@ func (t *tree) add(e *entry, ed *editor) {
 
 // drop removes an entry that ends at this node.
 func (t *tree) drop(e *entry, ed *editor) {
+	defer t.note()
 	if t.index == nil {
 		t.list.remove(e)
 		return

@@ -23,7 +23,7 @@ type Error struct {
 func (t *Table) Update(put []*entity.Route, removed []string) (*Table, []Error) {
 	next := editor{
 		flavor: t.flavor, exact: t.exact.Edit(), suffixes: t.suffixes.Edit(), prefixes: t.prefixes.Edit(),
-		any: t.any, routes: t.routes.Edit(), owner: &owner{}, suffixDots: t.suffixDots, prefixDots: t.prefixDots,
+		any: t.any, routes: t.routes.Edit(), slots: t.slots, free: slices.Clone(t.free), owner: &owner{}, suffixDots: t.suffixDots, prefixDots: t.prefixDots,
 	}
 	if next.flavor == "" {
 		next.flavor = entity.TraditionalCompatible
@@ -50,7 +50,7 @@ func (t *Table) Update(put []*entity.Route, removed []string) (*Table, []Error) 
 	}
 	return &Table{
 		flavor: next.flavor, exact: next.exact.Done(), suffixes: next.suffixes.Done(), prefixes: next.prefixes.Done(),
-		any: next.any, routes: next.routes.Done(), suffixDots: next.suffixDots, prefixDots: next.prefixDots,
+		any: next.any, routes: next.routes.Done(), slots: next.slots, free: next.free, suffixDots: next.suffixDots, prefixDots: next.prefixDots,
 	}, nil
 }
 
@@ -65,12 +65,24 @@ type editor struct {
 	any                       *tree
 	routes                    *cow.Edit[*compiled]
 	owner                     *owner
+	slots                     uint32
+	free                      []uint32
 	suffixDots, prefixDots    dotCounts
 	// dirty are the lists to sort in the end.
 	dirty []*list
 }
 
 func (e *editor) add(c *compiled) {
+	slot := e.slots
+	if n := len(e.free); n > 0 {
+		slot, e.free = e.free[n-1], e.free[:n-1]
+	} else {
+		e.slots++
+	}
+	for _, p := range c.entries {
+		p.slot = slot
+	}
+	c.slot = slot
 	e.routes.Set(c.entity.ID, c)
 	for _, p := range c.entries {
 		e.change(p, func(t *tree) *tree { return t.insert(p.key, p, e) })
@@ -83,6 +95,7 @@ func (e *editor) remove(id string) {
 		return
 	}
 	e.routes.Delete(id)
+	e.free = append(e.free, c.slot)
 	for _, p := range c.entries {
 		e.change(p, func(t *tree) *tree { return t.remove(p.key, p, e) })
 	}
