@@ -9,20 +9,29 @@ import (
 // its way down comes first, in one cache line: with many routes the time of a match is
 // that of its cache misses.
 type tree struct {
-	// short is the text below the parent, when it fits; else long is.
+	// short is the text below the parent, when it fits; else wide has it.
 	short     [inlineText]byte
 	shortSize uint8
 	ends      ends
-	// first are the first bytes of the children's texts, when they fit; else more are.
+	// first are the first bytes of the children's texts, when they fit; else wide
+	// has them.
 	first    [inlineFirst]byte
 	children []*tree
 	// one is the entry that ends here when it is the only one, see ends.
 	one [1]*entry
 
-	list  list   // has the entries that end here, when they are not many
-	index *index // has them otherwise
-	long  *string
-	more  *[]byte
+	// priority is that of one: of the routes whose paths are the beginnings of a long one
+	// most need not be looked at.
+	priority uint64
+	list     list   // has the entries that end here, when they are not many
+	index    *index // has them otherwise
+	wide     *wide  // of few nodes
+}
+
+// wide is what does not fit into a node.
+type wide struct {
+	text  string
+	first []byte
 }
 
 const (
@@ -36,7 +45,8 @@ const (
 type ends uint8
 
 const (
-	endsNone ends = iota
+	endsNone  ends = iota
+	endsPlain      // one, which holds wherever a path leads to it
 	endsOne
 	endsList
 	endsIndex
@@ -52,6 +62,9 @@ func (t *tree) note() {
 		t.ends = endsNone
 	case n == 1:
 		t.ends, one = endsOne, t.list.entries[0]
+		if t.priority = one.priority; !one.checked && !one.segments {
+			t.ends = endsPlain
+		}
 	default:
 		t.ends = endsList
 	}
@@ -62,7 +75,7 @@ func (t *tree) note() {
 func (t *tree) cut(path string) (rest string, ok bool) {
 	n := int(t.shortSize)
 	if n == noText {
-		return strings.CutPrefix(path, *t.long)
+		return strings.CutPrefix(path, t.wide.text)
 	}
 	if len(path) < n {
 		return path, false
@@ -76,26 +89,37 @@ func (t *tree) cut(path string) (rest string, ok bool) {
 }
 
 func (t *tree) text() string {
-	if t.long != nil {
-		return *t.long
+	if t.shortSize == noText {
+		return t.wide.text
 	}
 	return string(t.short[:t.shortSize])
 }
 
 func (t *tree) setText(s string) {
-	t.long, t.shortSize = nil, 0
 	if len(s) > inlineText {
-		s = strings.Clone(s)
-		t.long, t.shortSize = &s, noText
+		t.widen().text, t.shortSize = strings.Clone(s), noText
 		return
 	}
+	if t.shortSize == noText {
+		t.widen().text = ""
+	}
 	t.shortSize = uint8(copy(t.short[:], s))
+}
+
+// widen returns what the node has in wide, as a copy that belongs to it alone.
+func (t *tree) widen() *wide {
+	w := &wide{}
+	if t.wide != nil {
+		*w = *t.wide
+	}
+	t.wide = w
+	return w
 }
 
 // child returns the number of the child whose text begins with c, or -1.
 func (t *tree) child(c byte) int {
 	if len(t.children) > inlineFirst {
-		return bytes.IndexByte(*t.more, c)
+		return bytes.IndexByte(t.wide.first, c)
 	}
 	for i := range t.children {
 		if t.first[i] == c {
@@ -107,37 +131,52 @@ func (t *tree) child(c byte) int {
 
 func (t *tree) firsts() []byte {
 	if len(t.children) > inlineFirst {
-		return *t.more
+		return t.wide.first
 	}
 	return t.first[:len(t.children)]
 }
 
 // setChildren sets the children and the first bytes of their texts.
 func (t *tree) setChildren(first []byte, children []*tree) {
-	t.children, t.more = children, nil
-	if len(first) > inlineFirst {
-		t.more = &first
+	if t.children = children; len(first) > inlineFirst {
+		t.widen().first = first
 		return
 	}
 	copy(t.first[:], first)
+	if t.wide != nil {
+		t.widen().first = nil
+	}
 }
 
 func (t *tree) match(q *Request, best *entry) *entry {
 	rest, ok := q.Path, t != nil
+	priority := uint64(0) // of best
+	if best != nil {
+		priority = best.priority
+	}
 	for ok {
 		if rest, ok = t.cut(rest); !ok {
 			break
 		}
 		switch t.ends {
 		case endsNone:
-		case endsOne:
-			if e := t.one[0]; (best == nil || e.before(best)) && e.holds(q, rest) {
-				best = e
+		case endsPlain:
+			if best == nil || t.priority > priority || t.priority == priority && t.one[0].before(best) {
+				best, priority = t.one[0], t.priority
 			}
-		case endsList:
-			best = t.list.match(q, rest, best)
-		case endsIndex:
-			best = t.index.match(q, rest, best)
+		case endsOne:
+			if e := t.one[0]; (best == nil || t.priority >= priority && e.before(best)) && e.holds(q, rest) {
+				best, priority = e, t.priority
+			}
+		default:
+			if t.ends == endsList {
+				best = t.list.match(q, rest, best)
+			} else {
+				best = t.index.match(q, rest, best)
+			}
+			if best != nil {
+				priority = best.priority
+			}
 		}
 		if rest == "" {
 			break
@@ -181,7 +220,7 @@ func (t *tree) mine(ed *editor) *tree {
 	c := &tree{list: list{owner: ed.owner}}
 	c.list.entries = c.one[:0:1]
 	if t != nil {
-		c.short, c.shortSize, c.long, c.index = t.short, t.shortSize, t.long, t.index
+		c.short, c.shortSize, c.wide, c.index = t.short, t.shortSize, t.wide, t.index
 		c.setChildren(append(make([]byte, 0, len(t.children)+1), t.firsts()...), append(make([]*tree, 0, len(t.children)+1), t.children...))
 		c.list.entries = append(c.list.entries, t.list.entries...)
 		c.note()
