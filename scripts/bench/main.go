@@ -28,6 +28,8 @@ type options struct {
 	only        string
 	noFlows     bool
 	plugins     bool
+	changes     bool
+	many        bool
 	bin         string
 	write       bool
 	routers     bool
@@ -43,6 +45,8 @@ func main() {
 	flag.IntVar(&o.connections, "connections", 64, "keep-alive connections of the load")
 	flag.StringVar(&o.only, "case", "", "run only the cases whose name holds this")
 	flag.BoolVar(&o.plugins, "plugins", false, "measure what each plugin adds, and nothing else")
+	flag.BoolVar(&o.changes, "changes", false, "measure the latency while the configuration changes, and nothing else")
+	flag.BoolVar(&o.many, "many", false, "measure what requests cost among many routes, and nothing else")
 	flag.BoolVar(&o.noFlows, "no-flows", false, "leave out WebSocket, gRPC, large bodies, idle connections, latency, many routes and changes")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the built programs")
 	flag.BoolVar(&o.write, "write", false, "write the result into scripts/bench/results as well")
@@ -85,6 +89,20 @@ func run(o options) (err error) {
 		rows, err := s.measurePlugins(ctx, o.rounds, max(1, o.seconds/(o.rounds*2*(1+len(s.pluginCases())))), o.connections)
 		if err == nil {
 			printPlugins(os.Stdout, rows)
+		}
+		return err
+	}
+	if o.changes {
+		row, err := s.changes(ctx, o.rounds, 4*time.Second)
+		if err == nil {
+			printChanges(os.Stdout, row)
+		}
+		return err
+	}
+	if o.many {
+		rows, err := s.scale(ctx, o.rounds, o.connections)
+		if err == nil {
+			printScale(os.Stdout, rows)
 		}
 		return err
 	}

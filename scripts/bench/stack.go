@@ -113,7 +113,7 @@ func (s *stack) startHAProxy(ctx context.Context) (err error) {
 func (s *stack) startSluice(ctx context.Context) error {
 	control, data := filepath.Join(s.dir, "controlplane"), filepath.Join(s.dir, "dataplane")
 	_, err := s.launch("sluice-controlplane", filepath.Join(s.bin, "sluice-controlplane"),
-		"--prefix", control, "--admin_listen", s.admin, "--cluster_listen", s.cluster, "--status_listen", "off", "--log_level", "warn")
+		"--prefix", control, "--admin_listen", s.admin, "--cluster_listen", s.cluster, "--status_listen", "off", "--admin_gui_listen", "off", "--log_level", "warn")
 	if err != nil {
 		return err
 	}

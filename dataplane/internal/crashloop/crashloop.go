@@ -11,6 +11,7 @@ package crashloop
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +30,10 @@ const (
 	limit = 3
 	// trial is how long a configuration has to be served to be trusted.
 	trial = time.Minute
+
+	// maxSpaces bounds how much longer a record was that is written over; one with all
+	// crashes and last words has about 1 KiB.
+	maxSpaces = 64 << 10
 
 	recordFile = "crashes.json"
 	outputFile = "crash.txt"
@@ -171,16 +176,35 @@ func (g *Guard) Output() (*os.File, error) {
 }
 
 // write stores the record. A process that crashes does not lose what is in the system's
-// cache, so that nothing is synced.
+// cache, so that nothing is synced; and it does not end within one short write, so that
+// the file is written where it is. A new one in its place, or a truncated one, would make
+// the file system write to the disk at once, with each change of the configuration.
 func (g *Guard) write() {
 	b, err := json.Marshal(&g.record)
 	if err == nil {
-		path := g.path(recordFile)
-		if err = os.WriteFile(path+".tmp", b, 0o600); err == nil {
-			err = os.Rename(path+".tmp", path)
-		}
+		err = overwrite(g.path(recordFile), b)
 	}
 	g.failed = err
+}
+
+// overwrite writes a file whose reader does not mind spaces at its end.
+func overwrite(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		if more := info.Size() - int64(len(b)); more > 0 && more <= maxSpaces {
+			b = append(b, bytes.Repeat([]byte(" "), int(more))...)
+		} else if more > maxSpaces {
+			err = f.Truncate(0) // it is not a record
+		}
+	}
+	if err == nil {
+		_, err = f.WriteAt(b, 0)
+	}
+	return errors.Join(err, f.Close())
 }
 
 // Err tells why the record is not on disk, nil when it is.
