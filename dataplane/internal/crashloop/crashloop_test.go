@@ -207,3 +207,29 @@ func TestDamagedRecordStopsNothing(t *testing.T) {
 		t.Error("no folder: no error")
 	}
 }
+
+// TestRecordIsWrittenOver: the file stays the same one, and what was longer before leaves
+// nothing that a reader minds.
+func TestRecordIsWrittenOver(t *testing.T) {
+	m := newMachine(t)
+	path := filepath.Join(m.dir, "crashes.json")
+	for _, before := range []string{"", "{}", strings.Repeat("x", 5000), strings.Repeat("x", 100_000)} {
+		if err := os.WriteFile(path, []byte(before), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		was, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.crash(time.Second, 5)
+		m.crash(time.Second, 5)
+		m.crash(time.Second, 5)
+		if g := m.start(); !g.Excludes(at(5)) {
+			t.Errorf("after %d bytes the crashes are not remembered", len(before))
+		}
+		now, err := os.Stat(path)
+		if err != nil || !os.SameFile(was, now) {
+			t.Errorf("after %d bytes there is another file, %v", len(before), err)
+		}
+	}
+}
