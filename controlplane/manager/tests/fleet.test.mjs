@@ -194,28 +194,41 @@ describe('pages of our own', () => {
     }
   })
 
+  // The history of a workspace of its own, for restoring brings back all that was changed since, by other walks too.
   test('history shows what changed and brings it back', async () => {
-    t = await tab()
-    const before = (await admin('GET', `/services/${service}`)).path
-    const { data: [earlier] } = await admin('GET', '/history?size=1')
-    await admin('PATCH', `/services/${service}`, { path: '/mistaken' })
-    await t.open('/history')
-    const row = t.page.getByTestId(`revision-${earlier.revision + 1}`)
-    await row.getByText(`services ${service} changed`).waitFor()
-    await t.page.getByTestId(`revision-show-${earlier.revision + 1}`).click()
-    await t.page.getByTestId('changes').getByText('/mistaken').waitFor()
-    await t.page.getByTestId('revision-delivery').waitFor()
-    await shot(t.page, 'own-history')
-    await accessible(t.page, 'history')
-    await t.page.getByTestId(`revision-restore-${earlier.revision}`).click()
-    const modal = t.page.locator('.modal-container')
-    await modal.getByText('0 new, 1 changed, 0 removed.').waitFor()
-    await shot(t.page, 'own-history-restore')
-    await modal.getByTestId('modal-action-button').click()
-    await eventually(async () => assert.equal((await admin('GET', `/services/${service}`)).path, before))
-    await t.check()
-    await t.close()
-    t = undefined
+    const workspace = `history-${run}`
+    const path = `/${workspace}/services/${service}`
+    await admin('POST', '/workspaces', { name: workspace })
+    try {
+      await admin('PUT', path, { host: 'localhost', path: '/status' })
+      const { data: [earlier] } = await admin('GET', `/${workspace}/history?size=1`)
+      await admin('PATCH', path, { path: '/mistaken' })
+      const { data: [mistake] } = await admin('GET', `/${workspace}/history?size=1`)
+      assert.ok(mistake.revision > earlier.revision)
+      t = await tab({ workspace })
+      await t.open('/history')
+      const row = t.page.getByTestId(`revision-${mistake.revision}`)
+      await row.getByText(`services ${service} changed`).waitFor()
+      await t.page.getByTestId(`revision-show-${mistake.revision}`).click()
+      await t.page.getByTestId('changes').getByText('/mistaken').waitFor()
+      await t.page.getByTestId('revision-delivery').waitFor()
+      await shot(t.page, 'own-history')
+      await settled(t.page)
+      await accessible(t.page, 'history')
+      await t.page.getByTestId(`revision-restore-${earlier.revision}`).click()
+      const modal = t.page.locator('.modal-container')
+      await modal.getByText('0 new, 1 changed, 0 removed.').waitFor()
+      await shot(t.page, 'own-history-restore')
+      await modal.getByTestId('modal-action-button').click()
+      await eventually(async () => assert.equal((await admin('GET', path)).path, '/status'))
+      await settled(t.page)
+      await t.check()
+      await t.close()
+      t = undefined
+    } finally {
+      await admin('DELETE', path).catch(() => undefined)
+      await admin('DELETE', `/workspaces/${workspace}`)
+    }
   })
 
   test('admin tokens are made and revoked', async () => {

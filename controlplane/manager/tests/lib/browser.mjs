@@ -26,8 +26,36 @@ export async function admin(method, path, body, url = adminURL) {
   return value
 }
 
-// The requests of each page that are under way, and when one began or ended.
+// The requests of each page's document that are under way, and when one began or ended.
 const traffic = new WeakMap()
+
+/**
+ * Follows what the document of a page asks for. What a document before it had asked for ends without a word, also what
+ * it asked for while the next one was on its way: requests carry the loader that they belong to, which Playwright's own
+ * events do not tell.
+ */
+async function follow(page) {
+  const now = { open: new Map(), loader: undefined, last: Date.now() }
+  traffic.set(page, now)
+  const session = await page.context().newCDPSession(page)
+  const ended = ({ requestId }) => {
+    now.open.delete(requestId)
+    now.last = Date.now()
+  }
+  session.on('Network.requestWillBeSent', ({ requestId, loaderId, type, request }) => {
+    if (['Script', 'Stylesheet', 'XHR', 'Fetch'].includes(type)) now.open.set(requestId, { loaderId, url: request.url })
+    now.last = Date.now()
+  })
+  session.on('Network.loadingFinished', ended)
+  session.on('Network.loadingFailed', ended)
+  session.on('Page.frameNavigated', ({ frame }) => {
+    if (frame.parentId) return
+    now.loader = frame.loaderId
+    now.last = Date.now()
+  })
+  await session.send('Page.enable')
+  await session.send('Network.enable')
+}
 
 let browser
 export async function launch() {
@@ -62,20 +90,9 @@ export async function tab(options = {}) {
   const wrong = []
   const statuses = []
   const allowed = new Set([new URL(base).origin, new URL(api).origin])
-  const now = { open: new Set(), last: Date.now() }
-  traffic.set(page, now)
-  const ended = (request) => {
-    now.open.delete(request)
-    now.last = Date.now()
-  }
-  page.on('requestfinished', ended)
-  page.on('requestfailed', ended)
+  await follow(page)
   page.on('request', (request) => {
     const url = request.url()
-    // What the document before this one had asked for ends without a word.
-    if (request.isNavigationRequest()) now.open.clear()
-    if (['script', 'stylesheet', 'xhr', 'fetch'].includes(request.resourceType())) now.open.add(request)
-    now.last = Date.now()
     if (!/^(data|blob):/.test(url) && !allowed.has(new URL(url).origin)) wrong.push(`request to ${url}`)
   })
   page.on('pageerror', (error) => wrong.push(`error: ${error.stack ?? error}`))
@@ -123,9 +140,10 @@ export async function settled(page) {
   const end = Date.now() + 15_000
   for (;;) {
     await page.waitForFunction(() => !document.querySelector('#content [class*="skeleton"]'), undefined, { timeout: 15_000 })
-    const { open, last } = traffic.get(page)
-    if (!open.size && Date.now() - last > 150) break
-    if (Date.now() > end) throw new Error(`still waiting for ${[...open].map((r) => r.url())}`)
+    const { open, last, loader } = traffic.get(page)
+    const waiting = [...open.values()].filter((request) => request.loaderId === loader)
+    if (!waiting.length && Date.now() - last > 150) break
+    if (Date.now() > end) throw new Error(`still waiting for ${waiting.map(({ url }) => url)}`)
     await new Promise((resolve) => setTimeout(resolve, 25))
   }
   await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))))
