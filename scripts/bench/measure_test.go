@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +78,33 @@ func TestConfigsAreJSON(t *testing.T) {
 	for _, c := range s.cases() {
 		if c.config != "" && !json.Valid([]byte(c.config)) {
 			t.Errorf("%s: %s", c.name, c.config)
+		}
+	}
+}
+
+// The table of plugins has all that the documentation has, which a test in deploy compares
+// with the registry.
+func TestEveryPluginIsMeasured(t *testing.T) {
+	s := &stack{upstream: "127.0.0.1:1", backend: "127.0.0.1:2", drain: "127.0.0.1:3"}
+	measured := map[string]bool{"syslog": true} // where the machine has one
+	for _, c := range s.pluginCases() {
+		if document := c.document(s); !json.Valid([]byte(document)) {
+			t.Errorf("%s: %s", c.name, document)
+		}
+		name, _, _ := strings.Cut(c.name, " ")
+		measured[name] = true
+	}
+	page, err := os.ReadFile("../../docs/plugins.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile(`(?m)^\| ([a-z0-9-]+) \| -?\d+ \|`).FindAllStringSubmatch(string(page), -1)
+	if len(rows) < 30 {
+		t.Fatalf("docs/plugins.md has %d plugins", len(rows))
+	}
+	for _, row := range rows {
+		if !measured[row[1]] {
+			t.Errorf("%s is not measured", row[1])
 		}
 	}
 }

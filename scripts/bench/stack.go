@@ -24,6 +24,8 @@ type stack struct {
 	upstream, admin, cluster string
 	// backend and rpcBackend are the upstreams of the flows, in this process.
 	backend, rpcBackend string
+	// drain is where TCP is taken and thrown away while plugins are measured.
+	drain string
 	// address by proxy, in clear, with TLS, and for HTTP/2 in clear.
 	clear, secure, h2c map[proxyKind]string
 	// measured are the processes whose CPU time counts.
@@ -45,6 +47,7 @@ var client = &http.Client{
 func (s *stack) prepare() {
 	s.upstream, s.admin, s.cluster = process.FreeAddress(), process.FreeAddress(), process.FreeAddress()
 	s.backend, s.rpcBackend = process.FreeAddress(), process.FreeAddress()
+	s.drain = process.FreeAddress()
 	s.h2c = map[proxyKind]string{nginx: process.FreeAddress(), sluice: process.FreeAddress()}
 	s.clear, s.secure, s.measured = map[proxyKind]string{}, map[proxyKind]string{}, map[proxyKind]*process.Process{}
 	for _, p := range []proxyKind{nginx, haproxy, sluice} {
