@@ -27,7 +27,15 @@ func (c *cluster) refusal(written *response, n *node) {
 	if got := written.header.Get("X-Sluice-Refused"); got != id || id == "" {
 		c.t.Errorf("X-Sluice-Refused is %q, want %s", got, id)
 	}
-	revision := c.get("/clustering/revisions/" + written.header.Get("X-Sluice-Revision"))
+	// A refusal ends the wait, also when it comes before what others say.
+	var revision *response
+	eventually(c.t, soon, func() error {
+		revision = c.get("/clustering/revisions/" + written.header.Get("X-Sluice-Revision"))
+		if missing := revision.list("missing"); len(missing) > 0 {
+			return fmt.Errorf("missing: %v", missing)
+		}
+		return nil
+	}, c.control)
 	refused := revision.list("refused")
 	if len(refused) != 1 || refused[0]["id"] != id || len(revision.list("applied")) != len(c.nodes)-1 {
 		c.t.Fatalf("the revision: %s", revision.body)
