@@ -41,6 +41,7 @@ func (x *Exchange) ExitBody(status int, contentType string, body []byte) error {
 		x.Response.Header.Set("Content-Type", contentType)
 	}
 	x.Response.Buffered, x.Response.Body = body, nil
+	x.Response.Trailer.Reset() // was an upstream's
 	x.Response.ContentLength = int64(len(body))
 	return nil
 }

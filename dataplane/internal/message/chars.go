@@ -73,6 +73,24 @@ func ValidValue(s string) bool {
 	return plain(s[i:])
 }
 
+// PlainValue returns s with the control bytes that no value may have written as %0D and the
+// like, so that nothing a program was told by a client ends a line.
+func PlainValue(s string) string {
+	if ValidValue(s) {
+		return s
+	}
+	const digits = "0123456789ABCDEF"
+	b := make([]byte, 0, len(s)+16)
+	for i := range len(s) {
+		if c := s[i]; plain(s[i : i+1]) {
+			b = append(b, c)
+		} else {
+			b = append(b, '%', digits[c>>4], digits[c&15])
+		}
+	}
+	return string(b)
+}
+
 // ValidTarget tells whether s may stand in a request line.
 func ValidTarget(s string) bool { return s != "" && all(s, classTarget) }
 

@@ -95,14 +95,41 @@ func keepListed(token string) bool {
 	return false
 }
 
-// TrailerRefused tells whether a field may not stand in a trailer section.
+// TrailerRefused tells whether a field may not stand in a trailer section: what frames or
+// routes a message, changes how it is read, says who sends it or is about its format (RFC
+// 9110, 6.5.1), and what only makes sense to whoever sees the head.
 func TrailerRefused(name string) bool {
-	switch strings.ToLower(name) {
+	name = strings.ToLower(name)
+	switch name {
 	case "host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "te", "trailer",
 		"upgrade", "expect", "max-forwards", "content-encoding", "content-type", "content-range", "cache-control",
 		"authorization", "proxy-authorization", "proxy-authenticate", "www-authenticate", "cookie", "set-cookie",
-		"range", "location", "age", "expires", "date", "vary", "retry-after":
+		"range", "location", "age", "expires", "date", "vary", "retry-after", "pragma", "warning", "http2-settings":
 		return true
 	}
+	return strings.HasPrefix(name, "if-")
+}
+
+// RequestTrailerRefused tells whether a client's trailer may not go on to an upstream that
+// may read it as one of the head's fields: h is that head's. No trailer takes the name of a
+// field that is there, nor one by which a gateway tells who the client is.
+func RequestTrailerRefused(name string, h *pdk.Header) bool {
+	if TrailerRefused(name) || h.Has(name) {
+		return true
+	}
+	dashed := strings.ReplaceAll(strings.ToLower(name), "_", "-") // CGI can't tell them apart
+	for _, known := range identifying {
+		if strings.HasPrefix(dashed, known) {
+			return true
+		}
+	}
 	return false
+}
+
+// identifying are how names begin that gateways and their plugins tell upstreams about a
+// client by, and that upstreams believe.
+var identifying = []string{
+	"x-forwarded", "forwarded", "x-real-ip", "via", "x-consumer", "x-credential", "x-anonymous-consumer", "x-authenticated",
+	"x-kong-", "x-sluice-", "x-user", "x-client-", "x-ssl-", "x-original-", "x-rewrite-", "x-http-method", "true-client-ip", "proxy",
+	"origin", "referer", "sec-", "apikey", "x-api-key",
 }

@@ -37,6 +37,11 @@ type gateway struct {
 // newGateway starts one with the plugins that come with the product and more.
 func newGateway(t testing.TB, edit func(o *proxy.Options), more ...*pdk.Plugin) *gateway {
 	t.Helper()
+	return newGatewayOn(t, settings.Listener{Network: "tcp", Address: "127.0.0.1:0", IP: "127.0.0.1"}, edit, more...)
+}
+
+func newGatewayOn(t testing.TB, l settings.Listener, edit func(o *proxy.Options), more ...*pdk.Plugin) *gateway {
+	t.Helper()
 	registry := plugins.NewRegistry(append(more, plugins.All...))
 	g := &gateway{t: t, plugins: registry, kinds: entity.NewKinds(entity.Options{Plugins: registry.Schema, Extra: registry.Entities()})}
 	host := pluginhost.New(pluginhost.Options{NodeID: "00000000-0000-4000-8000-00000000000d"})
@@ -55,7 +60,7 @@ func newGateway(t testing.TB, edit func(o *proxy.Options), more ...*pdk.Plugin) 
 	}
 	g.proxy = proxy.New(o)
 	s, err := server.New(server.Options{
-		Handler: g.proxy, Listeners: []settings.Listener{{Network: "tcp", Address: "127.0.0.1:0", IP: "127.0.0.1"}},
+		Handler: g.proxy, Listeners: []settings.Listener{l},
 	})
 	if err != nil {
 		t.Fatal(err)

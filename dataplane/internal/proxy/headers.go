@@ -93,7 +93,8 @@ func (p *Proxy) fromUpstream(x *pdk.Exchange) {
 		name := fields[i].Name
 		switch len(name) {
 		case len("Connection"), len("Upgrade"), len("Proxy-Connection"):
-			special = special || pdk.EqualFold(name, "Connection") || pdk.EqualFold(name, "Keep-Alive") || pdk.EqualFold(name, "Upgrade") || pdk.EqualFold(name, "Proxy-Connection")
+			special = special || pdk.EqualFold(name, "Connection") || pdk.EqualFold(name, "Keep-Alive") || pdk.EqualFold(name, "Upgrade") || pdk.EqualFold(name, "Proxy-Connection") ||
+				pdk.EqualFold(name, "Trailer")
 		}
 		accel = accel || len(name) > len(accelPrefix) && pdk.EqualFold(name[:len(accelPrefix)], accelPrefix)
 	}
@@ -115,8 +116,10 @@ func (p *Proxy) fromUpstream(x *pdk.Exchange) {
 			}
 		}
 	}
+	// Trailers are announced to clients that ask for them, and go to the others unannounced.
+	announced := x.Request.Proto >= 20 || hasToken(&x.Request.Header, "TE", "trailers")
 	h.DelFunc(func(f *pdk.Field) bool {
-		return pdk.EqualFold(f.Name, "Connection") || pdk.EqualFold(f.Name, "Keep-Alive") || pdk.EqualFold(f.Name, "Upgrade") || pdk.EqualFold(f.Name, "Proxy-Connection")
+		return pdk.EqualFold(f.Name, "Trailer") && !announced || pdk.EqualFold(f.Name, "Connection") || pdk.EqualFold(f.Name, "Keep-Alive") || pdk.EqualFold(f.Name, "Upgrade") || pdk.EqualFold(f.Name, "Proxy-Connection")
 	})
 }
 

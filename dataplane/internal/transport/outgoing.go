@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/h2"
-	"github.com/sluice-gateway/sluice/dataplane/internal/message"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
@@ -17,8 +16,8 @@ import (
 type outgoing struct {
 	s       *h2.Stream
 	from    pdk.Body
-	trailer *pdk.Header // complete when from has ended
-	limit   int64       // bytes; 0 for none
+	request *pdk.Request // whose trailer is complete when from has ended
+	limit   int64        // bytes; 0 for none
 	timeout time.Duration
 	// streams is true for a body that can't be sent again.
 	streams bool
@@ -39,8 +38,8 @@ type outgoing struct {
 	}
 }
 
-func newOutgoing(s *h2.Stream, inline []byte, from pdk.Body, trailer *pdk.Header, c *Call) *outgoing {
-	b := &outgoing{s: s, from: from, trailer: trailer, limit: c.MaxBody, timeout: c.Timeouts.Write, ended: make(chan struct{})}
+func newOutgoing(s *h2.Stream, inline []byte, from pdk.Body, request *pdk.Request, c *Call) *outgoing {
+	b := &outgoing{s: s, from: from, request: request, limit: c.MaxBody, timeout: c.Timeouts.Write, ended: make(chan struct{})}
 	switch st, ok := from.(*stored); {
 	case inline != nil:
 		b.from = &inlineReader{p: inline}
@@ -81,7 +80,7 @@ func (b *outgoing) run() {
 			return
 		}
 		if n > 0 || end {
-			if err := sendPiece(b.s, (*buf)[:n], end, b.trailer, b.timeout); err != nil {
+			if err := sendPiece(b.s, (*buf)[:n], end, b.request, b.timeout); err != nil {
 				if b.stalled = errors.Is(err, h2.ErrStalled); b.stalled {
 					b.s.Reset(h2.Cancel)
 				}
@@ -98,16 +97,16 @@ func (b *outgoing) run() {
 }
 
 // sendPiece sends a piece of a body, and behind the last one the trailers.
-func sendPiece(s *h2.Stream, p []byte, last bool, trailer *pdk.Header, timeout time.Duration) error {
-	trailers := last && trailer.Len() > 0
+func sendPiece(s *h2.Stream, p []byte, last bool, q *pdk.Request, timeout time.Duration) error {
+	trailers := last && trails(q)
 	if !trailers || len(p) > 0 {
 		if _, err := s.Write(p, last && !trailers, timeout); err != nil || !trailers {
 			return err
 		}
 	}
 	return s.WriteHead(func(add func(name, value string, secret bool)) {
-		for _, f := range trailer.Fields() {
-			if message.ValidName(f.Name) && message.ValidValue(f.Value) && !message.TrailerRefused(f.Name) {
+		for _, f := range q.Trailer.Fields() {
+			if trailing(q, &f) {
 				add(h2.Lower(f.Name), f.Value, false)
 			}
 		}

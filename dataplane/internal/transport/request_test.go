@@ -291,3 +291,81 @@ func TestNoPlaceForTheBody(t *testing.T) {
 		t.Errorf("RoundTrip = %v, want an error of the directory", err)
 	}
 }
+
+// TestRequestTrailersOverHTTP1 holds that trailers follow a body in chunks, whatever way the
+// body goes, without those that an upstream could take for something that the gateway said.
+func TestRequestTrailersOverHTTP1(t *testing.T) {
+	const head = "POST / HTTP/1.1\r\nHost: example.test\r\nConnection: keep-alive\r\nX-Here: 1\r\n"
+	chunk := func(n int) string {
+		if n == 0 {
+			return ""
+		}
+		return fmt.Sprintf("%x\r\n%s\r\n", n, strings.Repeat("x", n))
+	}
+	for name, tt := range map[string]struct {
+		size    int
+		length  int64
+		buffer  bool
+		trailer []string
+		want    string
+	}{
+		"streamed":              {3, -1, false, []string{"X-Sum: 7"}, "Transfer-Encoding: chunked\r\n\r\n" + chunk(3) + "0\r\nX-Sum: 7\r\n\r\n"},
+		"streamed, none":        {3, -1, false, nil, "Transfer-Encoding: chunked\r\n\r\n" + chunk(3) + "0\r\n\r\n"},
+		"streamed, announced":   {3, 3, false, []string{"X-Sum: 7"}, "Content-Length: 3\r\n\r\nxxx"},
+		"read whole":            {3, -1, true, []string{"X-Sum: 7", "x-two: b c"}, "Transfer-Encoding: chunked\r\n\r\n" + chunk(3) + "0\r\nX-Sum: 7\r\nx-two: b c\r\n\r\n"},
+		"read whole, none":      {3, -1, true, nil, "Content-Length: 3\r\n\r\nxxx"},
+		"read whole, no body":   {0, -1, true, []string{"X-Sum: 7"}, "Transfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 7\r\n\r\n"},
+		"read whole, in a file": {20_000, -1, true, []string{"X-Sum: 7"}, "Transfer-Encoding: chunked\r\n\r\n" + chunk(10_000) + chunk(10_000) + "0\r\nX-Sum: 7\r\n\r\n"},
+		"none that may stand there": {
+			3, -1, true,
+			[]string{
+				"Content-Length: 7", "Transfer-Encoding: chunked", "Host: b", "Authorization: x", "Cookie: a=b", "If-Match: x", "Trailer: x", "x-here: 2",
+				"X-Consumer-Username: admin", "x_consumer_id: 1", "X-Forwarded-For: 1.1.1.1", "X-Real-IP: 1.1.1.1", "Forwarded: for=x", "Via: x", "X-Kong-Request-Id: x",
+				"X-Credential-Identifier: x", "X-Anonymous-Consumer: true", "X-Authenticated-Groups: admin",
+			},
+			"Content-Length: 3\r\n\r\nxxx",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			want := head + tt.want
+			got := make(chan string, 1)
+			u := listen(t, func(c net.Conn, _ int) {
+				buf := make([]byte, len(want))
+				n, _ := io.ReadFull(c, buf)
+				got <- string(buf[:n])
+				_, _ = io.WriteString(c, ok)
+			})
+			x, c := newExchange(nil, 0), seconds()
+			c.BufferRequest = tt.buffer
+			begin(x, &followed{strings.NewReader(strings.Repeat("x", tt.size)), x, tt.trailer}, tt.length)
+			x.Request.Header.Add("X-Here", "1")
+			if err := plain(newTransport(t, transport.Options{MaxBuffered: 10_000, TempDir: t.TempDir()}), u.address()).RoundTrip(x, c); err != nil {
+				t.Fatal(err)
+			}
+			x.Reset()
+			if diff := cmp.Diff(want, <-got); diff != "" {
+				t.Errorf("request (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// followed is a body with trailers, which are there once it has ended.
+type followed struct {
+	io.Reader
+
+	x     *pdk.Exchange
+	lines []string
+}
+
+func (r *followed) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	if err == io.EOF {
+		for _, l := range r.lines {
+			name, value, _ := strings.Cut(l, ": ")
+			r.x.Request.Trailer.Add(name, value)
+		}
+		r.lines = nil
+	}
+	return n, err
+}

@@ -18,8 +18,6 @@ const (
 	lastWords = time.Second
 )
 
-var lastChunk = []byte("0\r\n\r\n")
-
 // converse writes the request and waits for the answer in one go.
 func (t *trip) converse(now time.Time, reused bool) *Error {
 	cn := t.cn
@@ -179,7 +177,7 @@ func (t *trip) copyBody() (err error, fault *Error) { //nolint:revive,staticchec
 		case readErr == nil:
 			continue
 		case ended && t.length < 0:
-			return t.write(lastChunk), nil
+			return t.write(appendLastChunk(t.piece[:0], t.request)), nil
 		case ended && left > 0:
 			readErr = io.ErrUnexpectedEOF
 		case ended:

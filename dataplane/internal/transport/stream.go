@@ -37,8 +37,7 @@ const atOnce = 16 << 10
 // the connection takes no more.
 func (h *http2Client) send(cn *h2.Conn, fields h2.Fields, x *pdk.Exchange, c *Call) (s *stream, ok bool, fault *Error) {
 	inline, from, _ := requestBody(x)
-	trailer := &x.Request.Trailer
-	bodiless := inline == nil && from == nil && trailer.Len() == 0
+	bodiless := inline == nil && from == nil && !trails(&x.Request)
 	opened, ok, err := cn.Open(fields, bodiless, x.Upstream.Method == "HEAD")
 	if !ok {
 		return nil, false, nil
@@ -50,9 +49,9 @@ func (h *http2Client) send(cn *h2.Conn, fields h2.Fields, x *pdk.Exchange, c *Ca
 	switch {
 	case err != nil || bodiless:
 	case from == nil && len(inline) <= atOnce:
-		err = sendPiece(opened, inline, true, trailer, c.Timeouts.Write)
+		err = sendPiece(opened, inline, true, &x.Request, c.Timeouts.Write)
 	default:
-		s.body = newOutgoing(opened, inline, from, trailer, c)
+		s.body = newOutgoing(opened, inline, from, &x.Request, c)
 		go s.body.run()
 	}
 	if err != nil && !errors.Is(err, h2.ErrStalled) {

@@ -42,10 +42,11 @@ type trip struct {
 	interim pdk.Header
 
 	// The request's body.
-	inline []byte
-	stream pdk.Body
-	length int64 // -1 when it is not known
-	limit  int64 // 0 for none
+	inline  []byte
+	stream  pdk.Body
+	request *pdk.Request // for what follows the body
+	length  int64        // -1 when it is not known
+	limit   int64        // 0 for none
 
 	timeouts Timeouts
 	fields   int  // header lines that the response had before
@@ -66,6 +67,12 @@ func newTrip(head int) *trip {
 func (t *trip) prepare(e *Endpoint, x *pdk.Exchange, c *Call) *Error {
 	t.e, t.timeouts, t.limit, t.fields = e, c.Timeouts, c.MaxBody, x.Response.Header.Len()
 	t.inline, t.stream, t.length = requestBody(x)
+	t.request = &x.Request
+	if t.inline != nil && trails(t.request) {
+		t.inline, t.stream, t.length = nil, &stored{memory: t.inline}, -1
+	} else if _, ok := t.stream.(*stored); ok && trails(t.request) {
+		t.length = -1
+	}
 	fallback := e.key.ServerName
 	if fallback == "" {
 		fallback = e.key.Address
@@ -273,7 +280,7 @@ func (t *trip) stale(err *Error) bool {
 // free gives the trip back to its pool.
 func (t *trip) free() {
 	e := t.e
-	t.e, t.cn, t.inline, t.stream, t.body, t.resp = nil, nil, nil, nil, message.Body{}, message.Response{}
+	t.e, t.cn, t.inline, t.stream, t.request, t.body, t.resp = nil, nil, nil, nil, nil, message.Body{}, message.Response{}
 	t.interim.Reset()
 	if cap(t.out) > 4*inlineBody {
 		t.out = nil

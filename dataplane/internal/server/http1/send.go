@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"strconv"
@@ -29,6 +30,12 @@ func (c *conn) Send(x *pdk.Exchange, filter func(piece []byte, last bool) ([]byt
 	}
 	if r.Buffered != nil && filter == nil && !bodiless {
 		// The usual answer of the gateway itself.
+		if c.chunked = r.Trailer.Len() > 0 && c.req.Proto >= 11; c.chunked {
+			c.head(x, -1, false)
+			c.chunk(r.Buffered)
+			c.out = c.terminate(c.out, &r.Trailer)
+			return c.flush(r, int64(len(r.Buffered)))
+		}
 		c.head(x, int64(len(r.Buffered)), false)
 		n := min(len(r.Buffered), max(outSize-len(c.out), 0))
 		c.out = append(c.out, r.Buffered[:n]...)
@@ -69,7 +76,8 @@ func (c *conn) head(x *pdk.Exchange, length int64, bodiless bool) {
 		reason = r.Reason
 	}
 	b := message.AppendStatusLine(c.blank(), r.Status, reason)
-	dated, announced := false, ""
+	start := len(b)
+	dated, announced, ends := false, "", 0
 	fields := r.Header.Fields()
 	for i := range fields {
 		f := &fields[i]
@@ -89,6 +97,12 @@ func (c *conn) head(x *pdk.Exchange, length int64, bodiless bool) {
 		b = append(b, ": "...)
 		b = append(b, f.Value...)
 		b = append(b, "\r\n"...)
+		ends++
+	}
+	if bytes.Count(b[start:], lineFeed) != ends || bytes.Count(b[start:], carriageReturn) != ends {
+		split(&r.Header) // a plugin wrote what somebody told it
+		c.head(x, length, bodiless)
+		return
 	}
 	if !dated {
 		b = append(b, "Date: "...)
@@ -99,7 +113,7 @@ func (c *conn) head(x *pdk.Exchange, length int64, bodiless bool) {
 	case bodiless:
 		if announced != "" && r.Status != 204 && r.Status >= 200 {
 			b = append(b, "Content-Length: "...)
-			b = append(b, announced...)
+			b = append(b, message.PlainValue(announced)...)
 			b = append(b, "\r\n"...)
 		} else if c.req.Method == "HEAD" && r.ContentLength >= 0 && r.Status != 204 && r.Status != 304 && (r.ContentLength > 0 || x.Source != pdk.SourceUpstream) {
 			b = append(b, "Content-Length: "...)
@@ -123,6 +137,17 @@ func (c *conn) head(x *pdk.Exchange, length int64, bodiless bool) {
 		b = append(b, "Connection: close\r\n\r\n"...)
 	}
 	c.out = b
+}
+
+var lineFeed, carriageReturn = []byte{'\n'}, []byte{'\r'}
+
+// split makes lines that would be several ones again: values are escaped, names that are
+// none go.
+func split(h *pdk.Header) {
+	h.DelFunc(func(f *pdk.Field) bool {
+		f.Value = message.PlainValue(f.Value)
+		return !message.ValidName(f.Name)
+	})
 }
 
 // flush writes what is prepared.

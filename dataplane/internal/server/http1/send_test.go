@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -227,5 +228,38 @@ func TestHijack(t *testing.T) {
 	c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	if status, _, _ := c.answer("GET"); status != 400 {
 		t.Errorf("without an upgrade: %d", status)
+	}
+}
+
+// TestNoTrailerSplitsAnAnswer holds what may follow a body that the gateway holds whole, and
+// that no field that a plugin sets makes another one, before or behind the body.
+func TestNoTrailerSplitsAnAnswer(t *testing.T) {
+	address, _ := start(t, func(x *pdk.Exchange, r proxy.Responder) {
+		_ = x.ExitBody(200, "text/plain", []byte("body"))
+		x.Response.Header.Add("X-Said", "a\r\nSet-Cookie: b=c\r\n\r\nd\x00")
+		x.Response.Header.Add("X-Fine", "a\tb")
+		x.Response.Header.Add("X\r\nSet-Cookie", "b=c")
+		for _, f := range [][2]string{{"X-Sum", "7"}, {"Set-Cookie", "a=b"}, {"Content-Length", "1"}, {"X-Bad", "a\r\nb: c"}, {"X Bad", "a"}} {
+			x.Response.Trailer.Add(f[0], f[1])
+		}
+		_ = r.Send(x, nil)
+	}, nil)
+	for _, method := range []string{"GET", "HEAD"} {
+		c := dial(t, address)
+		c.send(method + " / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+		b, err := io.ReadAll(c.r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := regexp.MustCompile("Date: [^\r]*\r\n").ReplaceAllString(string(b), "")
+		want := "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nX-Said: a%0D%0ASet-Cookie: b=c%0D%0A%0D%0Ad%00\r\nX-Fine: a\tb\r\n"
+		if method == "GET" {
+			want += "Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 7\r\n\r\n"
+		} else {
+			want += "Content-Length: 4\r\nConnection: close\r\n\r\n"
+		}
+		if got != want {
+			t.Errorf("%s: got\n%q, want\n%q", method, got, want)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 
+	"github.com/sluice-gateway/sluice/dataplane/internal/message"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
@@ -125,6 +126,9 @@ func (c *conn) broken(r *pdk.Response, p []byte, n int, cause error) error {
 func (c *conn) terminate(b []byte, trailer *pdk.Header) []byte {
 	b = append(b, "0\r\n"...)
 	for _, f := range trailer.Fields() {
+		if !message.ValidName(f.Name) || !message.ValidValue(f.Value) || message.TrailerRefused(f.Name) {
+			continue
+		}
 		b = append(b, f.Name...)
 		b = append(b, ": "...)
 		b = append(b, f.Value...)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/h2"
+	"github.com/sluice-gateway/sluice/dataplane/internal/message"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
@@ -43,7 +44,10 @@ func fields(status int, header *pdk.Header, length int64, skip func(name string)
 		list := header.Fields()
 		for i := range list {
 			if f := &list[i]; !hop(f.Name) && !skip(f.Name) {
-				add(h2.Lower(f.Name), f.Value, false)
+				if !message.ValidName(f.Name) {
+					continue
+				}
+				add(h2.Lower(f.Name), message.PlainValue(f.Value), false)
 				*size += int64(len(f.Name) + len(f.Value) + len(": \r\n"))
 			}
 		}
@@ -94,7 +98,9 @@ func (r *responder) Send(x *pdk.Exchange, filter func(piece []byte, last bool) (
 	if resp.Trailer.Len() > 0 {
 		err = r.s.WriteHead(func(add func(name, value string, secret bool)) {
 			for _, f := range resp.Trailer.Fields() {
-				add(h2.Lower(f.Name), f.Value, false)
+				if message.ValidName(f.Name) && !message.TrailerRefused(f.Name) {
+					add(h2.Lower(f.Name), message.PlainValue(f.Value), false)
+				}
 			}
 		}, true)
 	} else {
