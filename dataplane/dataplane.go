@@ -225,12 +225,18 @@ func (d *DataPlane) Run(ctx context.Context) error {
 	return group.Run(ctx)
 }
 
-// Reload opens logs anew and reads the certificates of ssl_cert again.
+// Reload opens logs anew and reads the certificates of ssl_cert and the key of session
+// tickets again.
 func (d *DataPlane) Reload() {
 	if d.access != nil {
 		if err := d.access.Reopen(); err != nil {
 			d.log.Error("access log is not reopened", "error", err)
 		}
+	}
+	if key, err := ticketKey(d.s); err != nil {
+		d.log.Error("the key of session tickets is not read again", "error", err)
+	} else if key != nil {
+		d.server.SetTicketKey(*key)
 	}
 	certificates, err := d.certificates(d.s.Path("prefix"))
 	if err != nil {

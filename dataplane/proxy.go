@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,6 +58,10 @@ func (d *DataPlane) openProxy(names *balancer.Balancer) error {
 	if !ok {
 		return fmt.Errorf("error_default_type: %q is not known", d.s.String("error_default_type"))
 	}
+	ports, err := portMaps(d.s.List("port_maps"))
+	if err != nil {
+		return err
+	}
 	if d.s.Bool("traffic_report") {
 		d.counters = counters.New(counters.Options{})
 	}
@@ -65,7 +70,7 @@ func (d *DataPlane) openProxy(names *balancer.Balancer) error {
 		TrustedIPs: trusted, TrustUnix: slices.Contains(d.s.List("trusted_ips"), "unix:"), RealIPHeader: d.s.String("real_ip_header"), RealIPRecursive: d.s.Bool("real_ip_recursive"),
 		Tracing: instruments(d.s.List("tracing_instrumentations")), TraceRate: d.s.Share("tracing_sampling_rate"),
 		Headers: headers(d.s.List("headers")), UpstreamID: slices.Contains(d.s.List("headers_upstream"), "X-Kong-Request-Id"),
-		AllowDebug: d.s.Bool("allow_debug_header"), ErrorType: form, MaxBody: d.s.Size("nginx_http_client_max_body_size"),
+		Ports: ports, AllowDebug: d.s.Bool("allow_debug_header"), ErrorType: form, MaxBody: d.s.Size("nginx_http_client_max_body_size"),
 		AccessLog: d.access, Counters: d.counters, Logger: d.log.Named("proxy"),
 	})
 	d.onClose(d.proxy.Close)
@@ -85,6 +90,10 @@ func (d *DataPlane) openServer(prefix string) error {
 	if err != nil {
 		return err
 	}
+	key, err := ticketKey(d.s)
+	if err != nil {
+		return err
+	}
 	var proxies []netip.Prefix
 	if strings.EqualFold(d.s.String("real_ip_header"), "proxy_protocol") {
 		if proxies, err = networks(d.s.List("trusted_ips")); err != nil {
@@ -97,6 +106,7 @@ func (d *DataPlane) openServer(prefix string) error {
 		Certificate:    func(hello *tls.ClientHelloInfo) *tls.Certificate { return d.plans.Current().Certificate(hello) },
 		ProxiesTrusted: proxies, ClientAuth: auth, ClientCAs: authorities,
 		MinTLS: terms.lowest, MaxTLS: terms.highest, Suites: terms.suites, NoTickets: d.s.String("ssl_session_tickets") == "off", MaxRequests: orNegative(d.s.Int("nginx_http_keepalive_requests")),
+		TicketKey: key, SessionTimeout: d.s.Duration("ssl_session_timeout"),
 		Logger: d.log.Named("server"),
 	})
 	if err != nil {
@@ -125,6 +135,24 @@ func orForever(d time.Duration) time.Duration {
 		return 100 * 365 * 24 * time.Hour
 	}
 	return d
+}
+
+// portMaps reads pairs of the port that clients use and the one that listens.
+func portMaps(list []string) (map[uint16]uint16, error) {
+	out := make(map[uint16]uint16, len(list))
+	for _, pair := range list {
+		outside, inside, _ := strings.Cut(pair, ":")
+		o, errO := strconv.ParseUint(outside, 10, 16)
+		i, errI := strconv.ParseUint(inside, 10, 16)
+		if errO != nil || errI != nil || o == 0 || i == 0 {
+			return nil, fmt.Errorf("port_maps: %q is not two ports with a colon between them, such as 80:8000", pair)
+		}
+		if _, twice := out[uint16(i)]; twice {
+			return nil, fmt.Errorf("port_maps: port %d is mapped twice", i)
+		}
+		out[uint16(i)] = uint16(o)
+	}
+	return out, nil
 }
 
 // networks reads the addresses of trusted_ips; "unix:" among them is no address.

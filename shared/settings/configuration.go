@@ -37,7 +37,7 @@ func (s *Settings) shown(k *Key) any {
 	if k.Secret && text != "" {
 		return masked
 	}
-	if strings.HasPrefix(k.Name, "nginx_") || k.Name == "real_ip_recursive" || k.Name == "mem_cache_size" {
+	if strings.HasPrefix(k.Name, "nginx_") || k.Name == "real_ip_recursive" || k.Name == "mem_cache_size" || k.Name == "ssl_session_timeout" {
 		return text // directives of nginx are shown as written
 	}
 	switch v := s.parsed[k.Name].(type) {

@@ -206,6 +206,24 @@ func TestIgnoredIsOneWarning(t *testing.T) {
 	}
 }
 
+// TestTLSSettingsWithoutAMeaning holds that those which crypto/tls has no use for are taken
+// and told of, since it has no finite-field Diffie-Hellman and always prefers its own order
+// of suites, and that the timeout of sessions is not among them.
+func TestTLSSettingsWithoutAMeaning(t *testing.T) {
+	file := write(t, "ssl_dhparam = /x/dh.pem\nssl_prefer_server_ciphers = on\nssl_session_cache_size = 10m\nssl_session_timeout = 2h\nport_maps = 80:8000\n")
+	s := mustLoad(t, settings.DataPlane, nil, "-c", file)
+	want := []string{"ignored settings in " + file + " without a meaning here: ssl_dhparam, ssl_prefer_server_ciphers, ssl_session_cache_size"}
+	if diff := cmp.Diff(want, s.Warnings()); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+	if got := s.Duration("ssl_session_timeout"); got != 2*time.Hour {
+		t.Errorf("ssl_session_timeout = %v", got)
+	}
+	if got := mustLoad(t, settings.DataPlane, nil).Duration("ssl_session_timeout"); got != 24*time.Hour {
+		t.Errorf("ssl_session_timeout = %v unless it is set", got)
+	}
+}
+
 func TestHelpAndVersion(t *testing.T) {
 	for args, want := range map[string]error{"--help": settings.ErrHelp, "-h": settings.ErrHelp, "--version": settings.ErrVersion, "-v": settings.ErrVersion} {
 		if _, err := load(t, settings.ControlPlane, nil, args); !errors.Is(err, want) {

@@ -20,7 +20,7 @@ func (p *Proxy) client(x *pdk.Exchange) {
 	q.Trusted = p.trusted(q.Peer.Addr()) || p.o.TrustUnix && q.Peer.Port() == 0
 	q.Path = normalPath(q.RawPath)
 	host, _ := expression.SplitHost(q.Host)
-	q.ForwardedProto, q.ForwardedHost, q.ForwardedPort = q.Scheme, expression.LowerHost(&x.Text, host), int(q.Local.Port())
+	q.ForwardedProto, q.ForwardedHost, q.ForwardedPort = q.Scheme, expression.LowerHost(&x.Text, host), p.port(q.Local.Port())
 	if !q.Trusted {
 		return
 	}
@@ -38,6 +38,14 @@ func (p *Proxy) client(x *pdk.Exchange) {
 			q.ForwardedPort = n
 		}
 	}
+}
+
+// port is the one that a client used to reach a port here.
+func (p *Proxy) port(local uint16) int {
+	if outside, ok := p.o.Ports[local]; ok {
+		return int(outside)
+	}
+	return int(local)
 }
 
 func (p *Proxy) trusted(a netip.Addr) bool {

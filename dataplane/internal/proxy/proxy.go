@@ -38,6 +38,8 @@ type Options struct {
 	TrustUnix       bool
 	RealIPHeader    string
 	RealIPRecursive bool
+	// Ports leads from the ports that listen to those that clients use; others are the same.
+	Ports map[uint16]uint16
 	// Tracing are the instruments of all exchanges, TraceRate the part of traces that is
 	// sampled.
 	Tracing   pdk.Instrument

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
@@ -24,17 +25,18 @@ func (n *nobody) Hijack(*pdk.Exchange) (net.Conn, *bufio.Reader, error) {
 	return nil, nil, net.ErrClosed
 }
 
-// TestUnixSocketsHaveNoPort holds what the upstream is told of a client on a unix socket.
-func TestUnixSocketsHaveNoPort(t *testing.T) {
+// TestForwardedPort holds which port the upstream is told of: none for a client on a unix
+// socket, and the one that clients use where it is another than the listener's.
+func TestForwardedPort(t *testing.T) {
 	seen := make(chan http.Header, 1)
 	up := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header }))
 	defer up.Close()
-	g := newGateway(t, nil)
+	g := newGateway(t, func(o *proxy.Options) { o.Ports = map[uint16]uint16{8443: 443} })
 	g.serve(
 		g.change("services", schema.Object{"id": serviceID, "url": up.URL}),
 		g.change("routes", schema.Object{"id": routeID, "paths": []any{"/"}, "service": schema.Object{"id": serviceID}}),
 	)
-	for port, want := range map[uint16]string{0: "", 8000: "8000"} {
+	for port, want := range map[uint16]string{0: "", 8000: "8000", 8443: "443"} {
 		var x pdk.Exchange
 		local := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port)
 		x.Request = pdk.Request{Method: "GET", Host: "h", RawPath: "/", Scheme: "http", Proto: 11, Peer: local, Local: local}

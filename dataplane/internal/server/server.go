@@ -51,6 +51,10 @@ type Options struct {
 	Suites []uint16
 	// NoTickets has every client make a whole handshake.
 	NoTickets bool
+	// TicketKey encrypts session tickets; nil makes keys that change every day. Sessions are
+	// resumed within SessionTimeout; 0 means 24 hours.
+	TicketKey      *[32]byte
+	SessionTimeout time.Duration
 	// ProxiesTrusted are peers whose PROXY header names the client, which is what
 	// real_ip_header=proxy_protocol asks for. The header of others is read and ignored.
 	ProxiesTrusted []netip.Prefix
@@ -69,6 +73,7 @@ type Server struct {
 	http2     *http2.Engine
 	tls       map[bool]*tls.Config // by whether HTTP/2 is spoken
 
+	ticketKeys   [][32]byte // the one that encrypts first, then one that is still taken
 	certificates atomic.Pointer[[]tls.Certificate]
 	accepted     atomic.Int64
 	introduced   sync.Map // net.Conn -> nothing: connections before their first request
@@ -96,6 +101,9 @@ func New(o Options) (*Server, error) {
 	s := &Server{o: o, log: o.Logger, stopped: make(chan struct{})}
 	s.SetCertificates(o.Certificates)
 	s.tls = s.configs()
+	if o.TicketKey != nil {
+		s.SetTicketKey(*o.TicketKey)
+	}
 	for _, l := range o.Listeners {
 		nl, err := open(l)
 		if err != nil {

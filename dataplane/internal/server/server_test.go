@@ -384,22 +384,59 @@ func TestPart(t *testing.T) {
 	}
 }
 
-// TestTickets holds that sessions are resumed unless that is switched off.
-func TestTickets(t *testing.T) {
-	for _, off := range []bool{false, true} {
-		s := start(t, "127.0.0.1:0 ssl", func(o *server.Options) { o.NoTickets = off })
-		config := &tls.Config{ServerName: "a.test", InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1), MaxVersion: tls.VersionTLS12} //nolint:gosec // the certificate is our own
-		resumed := false
-		for range 2 {
-			c, err := tls.Dial("tcp", s.Addrs()[0].String(), config)
-			if err != nil {
-				t.Fatal(err)
-			}
-			resumed = c.ConnectionState().DidResume
-			_ = c.Close()
+// resumes makes two connections, to servers one after the other, and tells whether the second
+// went on with the first one's session.
+func resumes(t *testing.T, version uint16, first, second *server.Server, between func()) bool {
+	t.Helper()
+	config := &tls.Config{ServerName: "a.test", InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(1), MaxVersion: version} //nolint:gosec // the certificate is our own
+	resumed := false
+	for i, s := range []*server.Server{first, second} {
+		if i == 1 && between != nil {
+			between()
 		}
-		if resumed == off {
-			t.Errorf("without tickets %v: resumed %v", off, resumed)
+		c, err := tls.Dial("tcp", s.Addrs()[0].String(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// With TLS 1.3 tickets come after the handshake: before what is answered.
+		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+		if _, err := io.ReadAll(c); err != nil {
+			t.Fatal(err)
+		}
+		resumed = c.ConnectionState().DidResume
+		_ = c.Close()
+	}
+	return resumed
+}
+
+// TestTickets holds that sessions are resumed unless that is switched off, as long as they
+// are not too old, and on every server that has the key, also while keys are changed.
+func TestTickets(t *testing.T) {
+	one, other, third := [32]byte{1}, [32]byte{2}, [32]byte{3}
+	with := func(change func(o *server.Options)) *server.Server { return start(t, "127.0.0.1:0 ssl", change) }
+	keyed := func() *server.Server { return with(func(o *server.Options) { o.TicketKey = &one }) }
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		plain, old := with(nil), with(func(o *server.Options) { o.SessionTimeout = time.Nanosecond })
+		off := with(func(o *server.Options) { o.NoTickets = true })
+		a, b := keyed(), keyed()
+		for _, tt := range []struct {
+			name          string
+			first, second *server.Server
+			between       func()
+			want          bool
+		}{
+			{"the same server", plain, plain, nil, true},
+			{"too old", old, old, nil, false},
+			{"switched off", off, off, nil, false},
+			{"keys of their own", plain, with(nil), nil, false},
+			{"the same key", a, b, nil, true},
+			{"the same key again", b, a, func() { a.SetTicketKey(one) }, true},
+			{"a key that was changed", a, b, func() { b.SetTicketKey(other) }, true},
+			{"a key that was changed twice", a, b, func() { b.SetTicketKey(third) }, false},
+		} {
+			if got := resumes(t, version, tt.first, tt.second, tt.between); got != tt.want {
+				t.Errorf("%s, %s: resumed %v", tls.VersionName(version), tt.name, got)
+			}
 		}
 	}
 }

@@ -2,7 +2,9 @@ package server
 
 import (
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
+	"time"
 
 	"github.com/sluice-gateway/sluice/shared/tlsutil"
 )
@@ -20,7 +22,44 @@ func (s *Server) configs() map[bool]*tls.Config {
 	}
 	both := base.Clone()
 	both.NextProtos = []string{"h2", "http/1.1"}
+	for _, c := range []*tls.Config{base, both} {
+		limit(c, s.o.SessionTimeout)
+	}
 	return map[bool]*tls.Config{false: base, true: both}
+}
+
+// limit bounds how old a session may be that is resumed. Its ticket carries when it began.
+func limit(c *tls.Config, timeout time.Duration) {
+	if timeout == 0 {
+		timeout = 24 * time.Hour
+	}
+	c.WrapSession = func(cs tls.ConnectionState, ss *tls.SessionState) ([]byte, error) {
+		ss.Extra = append(ss.Extra, binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixNano()))) //nolint:gosec // after 1970
+		return c.EncryptTicket(cs, ss)
+	}
+	c.UnwrapSession = func(identity []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
+		ss, err := c.DecryptTicket(identity, cs)
+		if ss == nil || err != nil {
+			return nil, err
+		}
+		if n := len(ss.Extra); n == 0 || len(ss.Extra[n-1]) != 8 || time.Since(time.Unix(0, int64(binary.BigEndian.Uint64(ss.Extra[n-1])))) > timeout { //nolint:gosec // ours
+			return nil, nil //nolint:nilnil // as crypto/tls has it: a whole handshake
+		}
+		return ss, nil
+	}
+}
+
+// SetTicketKey has session tickets encrypted by a key, which others may have, too. The one
+// before is still taken. It is not safe for use by several at a time.
+func (s *Server) SetTicketKey(key [32]byte) {
+	if len(s.ticketKeys) > 0 && s.ticketKeys[0] == key {
+		return
+	}
+	s.ticketKeys = append([][32]byte{key}, s.ticketKeys...)
+	s.ticketKeys = s.ticketKeys[:min(len(s.ticketKeys), 2)]
+	for _, c := range s.tls {
+		c.SetSessionTicketKeys(s.ticketKeys)
+	}
 }
 
 // SetCertificates replaces the certificates for names that Certificate has none for.
