@@ -25,9 +25,9 @@ func TestExpressionsReplay(t *testing.T) {
 	flavor := []string{"--router_flavor", "expressions"}
 	c := newCluster(t, 0, flavor...)
 	n := c.addNode(append(flavor, "--allow_debug_header", "on")...)
-	up := newRecordedUpstream(t, 28900)
+	up := referencetest.NewUpstream(t, 28900)
 	port := port(n.base)
-	ours := strings.NewReplacer("127.0.0.1:28900", up.address(), "28000", port)
+	ours := strings.NewReplacer("127.0.0.1:28900", up.Address(), "28000", port)
 	for i := range exchanges {
 		e := &exchanges[i]
 		var with headers

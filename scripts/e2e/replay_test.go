@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -45,15 +44,14 @@ func TestProxyReplay(t *testing.T) {
 	exchanges := referencetest.Exchanges(t, "proxy.jsonl")
 	c := newCluster(t, 1, "--database", "off")
 	n := c.nodes[0]
-	ups := []*recordedUpstream{newRecordedUpstream(t, 28900), newRecordedUpstream(t, 28901)}
-	if ups[1].address() < ups[0].address() {
-		// Targets that are made at once take turns in the order of their names.
-		ups[0].port, ups[1].port = ups[1].port, ups[0].port
-		slices.Reverse(ups)
-	}
+	ups := referencetest.Upstreams(t)
 	document, missing := c.recordedConfig(filepath.Join(referencetest.Dir(t), "exchanges", "proxy.yml"), ups, n)
 	c.must("POST", "/config", object{"config": document}, 201, headers{"X-Sluice-Wait", "all"})
-	r := &proxyReplay{t: t, proxy: strings.TrimPrefix(n.base, "http://"), cluster: c, ups: ups}
+	masked := strings.NewReplacer(":"+port(ups[0].Address()), ":28900", ":"+port(ups[1].Address()), ":28901", ":"+port(n.base), ":28000")
+	r := &proxyReplay{proxy: strings.TrimPrefix(n.base, "http://"), masks: referencetest.Masks{
+		Text: func(s string) string { return product.ReplaceAllString(masked.Replace(s), "PRODUCT") }, Port: port(n.base),
+		AnyLength: true, // the products' names have other lengths
+	}}
 	good, total, skipped := map[string]int{}, map[string]int{}, map[string]int{}
 	for i := range exchanges {
 		e := &exchanges[i]
@@ -91,7 +89,7 @@ func TestProxyReplay(t *testing.T) {
 
 // recordedConfig is the recorded document without plugins and entities that are not here;
 // missing matches the paths of routes that are left out with them.
-func (c *cluster) recordedConfig(path string, ups []*recordedUpstream, n *node) (document string, missing *regexp.Regexp) {
+func (c *cluster) recordedConfig(path string, ups []*referencetest.Upstream, n *node) (document string, missing *regexp.Regexp) {
 	c.t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -118,18 +116,18 @@ func (c *cluster) recordedConfig(path string, ups []*recordedUpstream, n *node) 
 			left = append(left, "^"+m[2]+"(?:[/?]|$)")
 		}
 	}
-	replace := strings.NewReplacer("127.0.0.1:28900", ups[0].address(), "127.0.0.1:28901", ups[1].address(), "port.example:28000", "port.example:"+port(n.base))
+	replace := strings.NewReplacer("127.0.0.1:28900", ups[0].Address(), "127.0.0.1:28901", ups[1].Address(), "port.example:28000", "port.example:"+port(n.base))
 	return replace.Replace(strings.Join(out, "\n")), regexp.MustCompile(strings.Join(left, "|"))
 }
 
 func port(address string) string { return address[strings.LastIndex(address, ":")+1:] }
 
+var product = regexp.MustCompile(`(sluice|kong)/[0-9a-zA-Z.+-]+`)
+
 // proxyReplay sends recorded calls.
 type proxyReplay struct {
-	t       *testing.T
-	proxy   string
-	cluster *cluster
-	ups     []*recordedUpstream
+	proxy string
+	masks referencetest.Masks
 }
 
 // ours turns what was recorded into what is sent here.
@@ -172,108 +170,5 @@ func (r *proxyReplay) compare(e *referencetest.Exchange) string {
 	if err != nil {
 		return err.Error()
 	}
-	type message struct {
-		Status  int
-		Headers []string
-		Body    any
-	}
-	want := message{Status: e.Response.Status, Body: r.normalBody(e.Response.Body)}
-	for _, h := range e.Response.Headers {
-		want.Headers = append(want.Headers, r.normalHeader(h[0], h[1])...)
-	}
-	got := message{Status: resp.StatusCode, Body: r.normalBody(body)}
-	for name, values := range resp.Header {
-		for _, v := range values {
-			got.Headers = append(got.Headers, r.normalHeader(name, v)...)
-		}
-	}
-	// net/http takes these out of the header.
-	for _, coding := range resp.TransferEncoding {
-		got.Headers = append(got.Headers, "Transfer-Encoding: "+coding)
-	}
-	if resp.Close && resp.Header.Get("Connection") == "" {
-		got.Headers = append(got.Headers, "Connection: close")
-	}
-	slices.Sort(want.Headers)
-	slices.Sort(got.Headers)
-	if strings.HasPrefix(e.Request.Path, "/hash") || strings.HasPrefix(e.Request.Path, "/cookie") {
-		// Which target a value leads to is the ring's own.
-		oneTarget(want.Body)
-		oneTarget(got.Body)
-	}
-	return cmp.Diff(want, got)
-}
-
-func oneTarget(body any) {
-	echo, ok := body.(map[string]any)
-	if !ok {
-		return
-	}
-	echo["port"] = "any"
-	if lines, ok := echo["headers"].([]string); ok {
-		for i := range lines {
-			lines[i] = strings.ReplaceAll(lines[i], ":28901", ":28900")
-		}
-	}
-}
-
-var (
-	latency = regexp.MustCompile(`^X-Kong-(Upstream|Proxy|Response)-Latency$`)
-	product = regexp.MustCompile(`(sluice|kong)/[0-9a-zA-Z.+-]+`)
-	id      = regexp.MustCompile(`\b[0-9a-f]{32}\b|\b[0-9a-f]{8}-[0-9a-f]{4}-[45][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
-)
-
-func (r *proxyReplay) normalHeader(name, value string) []string {
-	name = http.CanonicalHeaderKey(name)
-	switch {
-	case name == "Date", name == "Content-Length": // the products' names have other lengths
-		return nil
-	case latency.MatchString(name):
-		value = "a number"
-	case name == "Ratelimit-Reset", name == "Retry-After", name == "Age":
-		value = "a number"
-	case name == "X-Cache-Key":
-		value = "a key"
-	case name == "Connection" && value == "keep-alive":
-		return nil
-	}
-	return []string{name + ": " + strings.TrimSpace(r.normal(value))}
-}
-
-func (r *proxyReplay) normal(s string) string {
-	s = id.ReplaceAllString(product.ReplaceAllString(s, "PRODUCT"), "ID")
-	for i, u := range r.ups {
-		s = strings.ReplaceAll(s, ":"+port(u.address()), fmt.Sprintf(":2890%d", i))
-	}
-	return strings.ReplaceAll(s, ":"+port(r.proxy), ":28000")
-}
-
-// normalBody makes echoes comparable: the order of lines is the engines' own.
-func (r *proxyReplay) normalBody(body string) any {
-	var echo map[string]any
-	if json.Unmarshal([]byte(body), &echo) != nil {
-		return r.normal(body)
-	}
-	if lines, ok := echo["headers"].([]any); ok {
-		var out []string
-		for _, l := range lines {
-			pair, ok := l.([]any)
-			if !ok || len(pair) != 2 {
-				continue
-			}
-			name, value := fmt.Sprint(pair[0]), fmt.Sprint(pair[1])
-			if name == "X-Forwarded-Port" && value == port(r.proxy) {
-				value = "28000"
-			}
-			out = append(out, name+": "+r.normal(value))
-		}
-		slices.Sort(out)
-		echo["headers"] = out
-	}
-	for k, v := range echo {
-		if s, ok := v.(string); ok {
-			echo[k] = r.normal(s)
-		}
-	}
-	return echo
+	return cmp.Diff(r.masks.Recorded(e), r.masks.Got(e, resp, body))
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/referencetest"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
@@ -36,14 +37,14 @@ func marker(name string, priority int, exitIn string) *pdk.Plugin {
 
 // All header filters see an answer, whoever made it.
 func TestHeaderFiltersAfterAnExit(t *testing.T) {
-	up := newRecordedUpstream(t, 0)
+	up := referencetest.NewUpstream(t, 0)
 	for phase, status := range map[string]int{"access": 403, "header": 429, "": 200} {
 		g := newGateway(t, nil, marker("first", 3000, ""), marker("second", 2900, phase), marker("third", 2800, ""), marker("fourth", 2700, ""))
 		changes := []schema.Object{}
 		for i, name := range []string{"first", "second", "third", "fourth"} {
 			changes = append(changes, schema.Object{"id": "00000000-0000-4000-8000-00000000000" + string(rune('1'+i)), "name": name})
 		}
-		all := g.change("services", schema.Object{"id": "00000000-0000-4000-8000-0000000000a0", "url": "http://" + up.address()})
+		all := g.change("services", schema.Object{"id": "00000000-0000-4000-8000-0000000000a0", "url": "http://" + up.Address()})
 		route := g.change("routes", schema.Object{
 			"id": "00000000-0000-4000-8000-0000000000b0", "paths": []any{"/"}, "service": schema.Object{"id": "00000000-0000-4000-8000-0000000000a0"},
 		})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/config"
 	"github.com/sluice-gateway/sluice/dataplane/internal/proxy"
+	"github.com/sluice-gateway/sluice/shared/referencetest"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
@@ -97,11 +98,11 @@ func (p picks) configuration(g *gateway, upstream string) []config.Change {
 // TestExplainIsWhatHappens compares explanations with what a live node does.
 func TestExplainIsWhatHappens(t *testing.T) {
 	g := newGateway(t, func(o *proxy.Options) { o.AllowDebug = true })
-	up := newRecordedUpstream(t, 28900)
+	up := referencetest.NewUpstream(t, 28900)
 	p := picks{rand.New(rand.NewPCG(explainSeed, 1))} //nolint:gosec // cases, not secrets
 	served, refused, missed := 0, 0, 0
 	for round := range 25 {
-		g.serve(p.configuration(g, up.address())...)
+		g.serve(p.configuration(g, up.Address())...)
 		for range 30 {
 			q := &proxy.Question{
 				Method: p.one("GET", "PUT", "POST"), Scheme: "http", Host: p.one("a.test", "b.test", "x.test", "a.example", "A.Test"),

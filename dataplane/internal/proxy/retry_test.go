@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-gateway/sluice/shared/referencetest"
 	"github.com/sluice-gateway/sluice/shared/schema"
 )
 
@@ -55,11 +56,11 @@ func TestRetryPolicies(t *testing.T) {
 // were thrown away, and that the last one goes through when all are bad.
 func TestRetriedAnswer(t *testing.T) {
 	g := newGateway(t, nil)
-	good, bad, worse := newRecordedUpstream(t, 1), newFailing(t, "500"), newFailing(t, "500")
+	good, bad, worse := referencetest.NewUpstream(t, 1), newFailing(t, "500"), newFailing(t, "500")
 	policy := func(retries int) schema.Object {
 		return retryPlugin(schema.Object{"on": []any{"status"}, "statuses": []any{500}, "methods": []any{"POST"}, "retries": retries, "backoff": 1, "budget_percent": 100, "budget_min": 1000})
 	}
-	g.balanced(nil, nil, []string{bad.address(), worse.address(), good.address()}, policy(2))
+	g.balanced(nil, nil, []string{bad.address(), worse.address(), good.Address()}, policy(2))
 	for range 6 {
 		r := g.do("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody")
 		if r.StatusCode != 200 || r.Header.Get("X-Target") != "" || !strings.Contains(r.body, `"body":"body"`) {

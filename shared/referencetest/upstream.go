@@ -1,4 +1,4 @@
-package proxy_test
+package referencetest
 
 import (
 	"bufio"
@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,10 +15,13 @@ import (
 	"time"
 )
 
-// recordedUpstream is what the recorded exchanges were made with: it echoes the request
-// with its lines in order, and obeys the header x-up.
-type recordedUpstream struct {
-	net.Listener
+// RecordedPorts are those of the recorded upstreams.
+var RecordedPorts = []int{28900, 28901} //nolint:gochecknoglobals // a constant
+
+// Upstream is what the recorded exchanges were made with: it echoes the request with its
+// lines in order, and obeys the header x-up.
+type Upstream struct {
+	listener net.Listener
 	// port that it says it has.
 	port int
 }
@@ -34,18 +38,34 @@ type orders struct {
 	Big     int         `json:"big"`
 }
 
-func newRecordedUpstream(t testing.TB, port int) *recordedUpstream {
+// Upstreams starts one for each of RecordedPorts, until the test ends. Targets that are
+// made at once take turns in the order of their names, which is that of the addresses.
+func Upstreams(t testing.TB) []*Upstream {
+	t.Helper()
+	all := make([]*Upstream, len(RecordedPorts))
+	for i := range all {
+		all[i] = NewUpstream(t, 0)
+	}
+	slices.SortFunc(all, func(a, b *Upstream) int { return strings.Compare(a.Address(), b.Address()) })
+	for i, u := range all {
+		u.port = RecordedPorts[i]
+	}
+	return all
+}
+
+// NewUpstream starts one that says it has a port, until the test ends.
+func NewUpstream(t testing.TB, port int) *Upstream {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &recordedUpstream{Listener: l, port: port}
+	u := &Upstream{listener: l, port: port}
 	var open sync.Map
 	var work sync.WaitGroup
 	t.Cleanup(func() {
 		_ = l.Close()
-		open.Range(func(nc, _ any) bool { _ = nc.(net.Conn).Close(); return true })
+		open.Range(func(nc, _ any) bool { _ = nc.(net.Conn).Close(); return true }) //nolint:forcetypeassert // it has no others
 		work.Wait()
 	})
 	work.Go(func() {
@@ -64,9 +84,10 @@ func newRecordedUpstream(t testing.TB, port int) *recordedUpstream {
 	return u
 }
 
-func (u *recordedUpstream) address() string { return u.Addr().String() }
+// Address is where it listens, host:port.
+func (u *Upstream) Address() string { return u.listener.Addr().String() }
 
-func (u *recordedUpstream) serve(nc net.Conn) {
+func (u *Upstream) serve(nc net.Conn) {
 	defer func() { _ = nc.Close() }()
 	r := bufio.NewReader(nc)
 	var err error
@@ -75,7 +96,7 @@ func (u *recordedUpstream) serve(nc net.Conn) {
 	}
 }
 
-func (u *recordedUpstream) exchange(nc net.Conn, r *bufio.Reader) error {
+func (u *Upstream) exchange(nc net.Conn, r *bufio.Reader) error {
 	line, err := r.ReadString('\n')
 	if err != nil {
 		return err
