@@ -2,6 +2,7 @@ package access
 
 import (
 	"container/list"
+	"context"
 	"net/netip"
 	"sync"
 	"time"
@@ -64,6 +65,23 @@ func (t *Throttle) Blocked(address netip.Addr) (time.Duration, bool) {
 	}
 	f := e.Value.(*failures)
 	return delay(f.count), f.held >= mostHeld
+}
+
+// Hold waits as long as somebody must who tried a token that is not good, and returns
+// false when too many wait already.
+func (t *Throttle) Hold(ctx context.Context, address netip.Addr) bool {
+	wait, release := t.Failed(address)
+	defer release()
+	if wait <= 0 {
+		return wait != TooMany
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return true
 }
 
 // Failed notes that a token was not good, and returns how long the answer must be held and

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -80,7 +79,7 @@ func (a *API) admit(v *visit, r *http.Request, use access.Use) (answer, bool) {
 		return answer{}, true
 	case err != nil:
 		v.refused = err.Error()
-		if !errors.Is(err, access.ErrNone) && !a.hold(r.Context(), address) {
+		if !errors.Is(err, access.ErrNone) && !a.throttle.Hold(r.Context(), address) {
 			return a.tooMany(v, address), false
 		}
 		m := message(http.StatusUnauthorized, badCredentials)
@@ -105,23 +104,6 @@ func (a *API) tooMany(v *visit, address netip.Addr) answer {
 	m := message(http.StatusTooManyRequests, tooManyTries)
 	m.header = [][2]string{{"Retry-After", strconv.Itoa(int(after/time.Second) + 1)}}
 	return m
-}
-
-// hold waits as long as somebody must who tried a token that is not good, and returns
-// false when too many wait already.
-func (a *API) hold(ctx context.Context, address netip.Addr) bool {
-	wait, release := a.throttle.Failed(address)
-	defer release()
-	if wait <= 0 {
-		return wait != access.TooMany
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return true
 }
 
 // tokenOf returns the token of a request, "" for none.

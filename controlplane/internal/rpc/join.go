@@ -90,7 +90,7 @@ func (j *joining) join(ctx context.Context, m *clusterv1.JoinRequest, r *audit.R
 		r.UserID, r.UserName = token.ID, "join token "+token.ID
 	}
 	if err != nil && !errors.Is(err, identity.ErrTokenUsed) { // it may be used by this very node
-		if !j.hold(ctx, address) {
+		if !j.throttle.Hold(ctx, address) {
 			return nil, errTries
 		}
 		return nil, err
@@ -108,29 +108,12 @@ func (j *joining) join(ctx context.Context, m *clusterv1.JoinRequest, r *audit.R
 		TokenID: m.GetTokenId(), Secret: m.GetSecret(), NodeID: m.GetNodeId(), Hostname: m.GetHostname(), Request: m.GetRequest(),
 	})
 	if err != nil {
-		if errors.Is(err, identity.ErrTokenUsed) && !j.hold(ctx, address) {
+		if errors.Is(err, identity.ErrTokenUsed) && !j.throttle.Hold(ctx, address) {
 			return nil, errTries
 		}
 		return nil, err
 	}
 	return issuedProto(issued), nil
-}
-
-// hold waits as long as somebody must who tried a token that is not good, and returns
-// false when too many wait already.
-func (j *joining) hold(ctx context.Context, address netip.Addr) bool {
-	wait, release := j.throttle.Failed(address)
-	defer release()
-	if wait <= 0 {
-		return wait != access.TooMany
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return true
 }
 
 // Renew implements clusterv1.JoinServiceServer.
