@@ -245,8 +245,10 @@ func TestSoak(t *testing.T) {
 		if after.descriptors > before.descriptors+40 {
 			return fmt.Errorf("%d descriptors became %d", before.descriptors, after.descriptors)
 		}
-		// The heap breathes, the more so where the machine is busy; a leak grows for ever.
-		if after.resident > before.resident+before.resident/2+256<<20 {
+		// The heap is between once and twice what is live, and 64 MiB are for pools that a busy
+		// moment fills: 28 to 75 MiB are what is seen, with idle processors and with busy ones.
+		// A leak grows for ever.
+		if after.resident > before.resident+before.resident/2+64<<20 {
 			return fmt.Errorf("%d MiB became %d MiB", before.resident>>20, after.resident>>20)
 		}
 		return nil

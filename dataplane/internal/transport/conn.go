@@ -181,6 +181,27 @@ func (c *conn) once(fd uintptr) bool {
 	return true
 }
 
+// lastLook is how long is looked once more for what was waited for. It is there already
+// when the time ran out because this process did not run: on a machine that has too much to
+// do, or one that was paused, timers and sockets come up at the same moment, and the
+// upstream is not to blame.
+const lastLook = 2 * time.Millisecond
+
+// read reads, and once more when the time has run out.
+func (c *conn) read(p []byte) (int, error) {
+	n, err := c.Read(p)
+	if n == 0 && err != nil && isTimeout(err) {
+		return c.lookAgain(p)
+	}
+	return n, err
+}
+
+func (c *conn) lookAgain(p []byte) (int, error) {
+	c.readBy = zeroDeadline
+	c.armRead(time.Now(), lastLook)
+	return c.Read(p)
+}
+
 func (c *conn) armRead(now time.Time, timeout time.Duration) {
 	if at, ok := c.readBy.Due(now, timeout); ok {
 		_ = c.SetReadDeadline(at)

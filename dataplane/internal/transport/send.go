@@ -23,7 +23,9 @@ func (t *trip) converse(now time.Time, reused bool) *Error {
 	cn := t.cn
 	cn.armRead(now, t.timeouts.head())
 	written, n, err := cn.exchange(t.out, t.in, reused)
-	t.sent = written > 0
+	if t.sent = written > 0; written == len(t.out) && n == 0 && err != nil && isTimeout(err) {
+		n, err = cn.lookAgain(t.in)
+	}
 	switch {
 	case err == nil && written == len(t.out):
 		t.complete, t.silent, t.n = true, false, n

@@ -74,6 +74,9 @@ func (s *stream) head(x *pdk.Exchange, c *Call) error {
 		if errors.Is(err, h2.ErrTimeout) && s.body != nil && s.body.busy(c.Timeouts.head()) {
 			continue
 		}
+		if errors.Is(err, h2.ErrTimeout) {
+			fields, ended, err = s.s.Head(lastLook)
+		}
 		if err != nil {
 			return err
 		}
@@ -137,6 +140,9 @@ func addAll(to *pdk.Header, fields []hpack.HeaderField) {
 // Read implements pdk.Body for the response.
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.s.Read(p, s.read)
+	if errors.Is(err, h2.ErrTimeout) {
+		n, err = s.s.Read(p, lastLook)
+	}
 	switch {
 	case err == nil:
 	case err == io.EOF: //nolint:errorlint // h2 returns it bare

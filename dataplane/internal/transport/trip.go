@@ -145,7 +145,7 @@ func (t *trip) receive(x *pdk.Exchange, c *Call) *Error {
 				start = 0
 			}
 			t.cn.armRead(clock.Now(), t.timeouts.head())
-			n, err := t.cn.Read(t.in[t.n:])
+			n, err := t.cn.read(t.in[t.n:])
 			if t.n += n; n > 0 {
 				t.silent = false
 			} else if err != nil {
@@ -239,7 +239,7 @@ func (t *trip) final(x *pdk.Exchange, start int) {
 // Read reads more of the response's body.
 func (t *trip) Read(p []byte) (int, error) {
 	t.cn.armRead(clock.Now(), t.timeouts.Read)
-	return t.cn.Read(p)
+	return t.cn.read(p)
 }
 
 // Release implements pdk.Releaser: the connection is kept when both messages have ended
