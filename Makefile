@@ -24,6 +24,7 @@ KILLS ?= 200
 RUN_ARGS ?=
 BENCH_SECONDS ?= 240
 BENCH_ARGS ?=
+PGO_SECONDS ?= 55
 # What buf breaking compares with: see scripts/base.sh.
 BASE ?=
 
@@ -117,6 +118,11 @@ fuzz: ## Fuzz each target for FUZZTIME
 bench: build ## Compare with nginx and HAProxy on this machine (BENCH_SECONDS bounds it)
 	@scripts/deps.sh
 	go run ./scripts/bench -seconds $(BENCH_SECONDS) $(BENCH_ARGS)
+
+.PHONY: pgo
+pgo: build ## Make the profile that the data plane is built by, anew (PGO_SECONDS of load)
+	@scripts/deps.sh
+	@scripts/pgo.sh $(PGO_SECONDS)
 
 .PHONY: bench-stream
 bench-stream: build ## Measure the link between the planes with up to 5,000 nodes (BENCH_SECONDS bounds it, BENCH_ARGS=-full for 1M routes)

@@ -3,6 +3,7 @@ package deploy
 import (
 	"archive/tar"
 	"compress/gzip"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"io"
@@ -67,6 +68,18 @@ func TestReleaseIsReproducible(t *testing.T) {
 		if want := name + " " + version + "+0123456789ab"; err != nil || !strings.HasPrefix(string(out), want) {
 			t.Errorf("%s version prints %q (%v), want %q", name, out, err, want)
 		}
+	}
+	// The data plane is built by what make pgo has seen of it, and without what sees it.
+	info, err := buildinfo.ReadFile(filepath.Join(programs, archive, "sluice-dataplane"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	has := map[string]string{}
+	for _, s := range info.Settings {
+		has[s.Key] = s.Value
+	}
+	if has["-pgo"] != "default.pgo" || has["-tags"] != "" {
+		t.Errorf("the data plane is built with -pgo %q and -tags %q", has["-pgo"], has["-tags"])
 	}
 }
 

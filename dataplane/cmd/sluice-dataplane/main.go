@@ -91,6 +91,11 @@ func serve(s *settings.Settings, errs io.Writer) error {
 	for _, warning := range s.Warnings() {
 		logger.Warn(warning)
 	}
+	profiled, err := profile()
+	if err != nil {
+		return err
+	}
+	defer profiled()
 	node, err := dataplane.New(dataplane.Options{Settings: s, Logger: logger})
 	if err != nil {
 		return err
