@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -62,6 +63,10 @@ func (d *DataPlane) openProxy(names *balancer.Balancer) error {
 	if err != nil {
 		return err
 	}
+	token, err := d.debugToken()
+	if err != nil {
+		return err
+	}
 	if d.s.Bool("traffic_report") {
 		d.counters = counters.New(counters.Options{})
 	}
@@ -70,6 +75,7 @@ func (d *DataPlane) openProxy(names *balancer.Balancer) error {
 		TrustedIPs: trusted, TrustUnix: slices.Contains(d.s.List("trusted_ips"), "unix:"), RealIPHeader: d.s.String("real_ip_header"), RealIPRecursive: d.s.Bool("real_ip_recursive"),
 		Tracing: instruments(d.s.List("tracing_instrumentations")), TraceRate: d.s.Share("tracing_sampling_rate"),
 		Headers: headers(d.s.List("headers")), UpstreamID: slices.Contains(d.s.List("headers_upstream"), "X-Kong-Request-Id"),
+		RequestDebug: d.s.Bool("request_debug"), DebugToken: token,
 		Ports: ports, AllowDebug: d.s.Bool("allow_debug_header"), ErrorType: form, MaxBody: d.s.Size("nginx_http_client_max_body_size"),
 		AccessLog: d.access, Counters: d.counters, Logger: d.log.Named("proxy"),
 	})
@@ -135,6 +141,22 @@ func orForever(d time.Duration) time.Duration {
 		return 100 * 365 * 24 * time.Hour
 	}
 	return d
+}
+
+// debugToken is what clients on other machines have to show for X-Kong-Request-Debug: the
+// setting, or one for this run that is left in the prefix for whoever may read there.
+func (d *DataPlane) debugToken() (string, error) {
+	if !d.s.Bool("request_debug") {
+		return "", nil
+	}
+	if token := d.s.String("request_debug_token"); token != "" {
+		return token, nil
+	}
+	token := rand.Text()
+	if err := os.WriteFile(filepath.Join(d.s.Path("prefix"), ".request_debug_token"), []byte(token), 0o600); err != nil {
+		return "", fmt.Errorf("request_debug_token: %w", err)
+	}
+	return token, nil
 }
 
 // portMaps reads pairs of the port that clients use and the one that listens.

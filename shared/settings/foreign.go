@@ -14,8 +14,8 @@ var foreign = []string{
 	"cluster_incremental_sync", "cluster_max_payload", "cluster_ocsp", "cluster_rpc", "cluster_rpc_sync",
 	"cluster_use_proxy", "cluster_v2", "declarative_config_encryption_mode",
 	"dedicated_config_processing", "host_ports", "kic", "konnect_mode",
-	"plugins", "proxy_server", "proxy_server_ssl_verify", "request_debug",
-	"request_debug_token", "resolver_mem_cache_size", "status_access_log", "status_error_log", "upstream_keepalive", "vaults",
+	"plugins", "proxy_server", "proxy_server_ssl_verify",
+	"resolver_mem_cache_size", "status_access_log", "status_error_log", "upstream_keepalive", "vaults",
 }
 
 // foreignFamilies are beginnings of more such names, Kong Enterprise's among them.

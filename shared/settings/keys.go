@@ -118,6 +118,8 @@ var keys = []Key{
 	{Name: "headers", Kind: List, Default: "server_tokens, latency_tokens, X-Kong-Request-Id", Planes: BothPlanes, OneOf: headerNames, Description: "Headers that the gateway adds to responses."},
 	{Name: "headers_upstream", Kind: List, Default: "X-Kong-Request-Id", Planes: DataPlane, OneOf: []string{"X-Kong-Request-Id", "off"}, Description: "Headers that the gateway adds to requests."},
 	{Name: "allow_debug_header", Kind: Bool, Default: "off", Planes: DataPlane, Description: "Answer Kong-Debug: 1 with the names of route and service."},
+	{Name: "request_debug", Kind: Bool, Default: "on", Planes: DataPlane, Description: "Answer X-Kong-Request-Debug: * with what the request spent its time on, for clients on this machine and those that send the token."},
+	{Name: "request_debug_token", Kind: String, Planes: DataPlane, Secret: true, Description: "What X-Kong-Request-Debug-Token has to be; when unset, one for each run is left in .request_debug_token in the prefix."},
 	{Name: "error_default_type", Kind: String, Default: "text/plain", Planes: DataPlane, OneOf: []string{"text/plain", "text/html", "application/json", "application/xml"}, Description: "Type of error bodies for requests without Accept."},
 	{Name: "nginx_http_client_max_body_size", Kind: Size, Default: "0", Planes: DataPlane, Description: "Largest request body; 0 is any."},
 	{Name: "mem_cache_size", Kind: Size, Default: "128m", Planes: DataPlane, Description: "Memory that plugins such as proxy-cache may use for answers."},

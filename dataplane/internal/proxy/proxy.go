@@ -48,11 +48,15 @@ type Options struct {
 	Headers    Headers
 	UpstreamID bool // X-Kong-Request-Id to the upstream
 	AllowDebug bool
-	ErrorType  pdk.ErrorType
-	MaxBody    int64 // bytes of a request body; 0 means any
-	AccessLog  *accesslog.Log
-	Counters   *counters.Set // nil counts nothing
-	Logger     hclog.Logger
+	// RequestDebug answers clients on this machine that ask what their request spends its
+	// time on, and others that know DebugToken; "" is none that they could know.
+	RequestDebug bool
+	DebugToken   string
+	ErrorType    pdk.ErrorType
+	MaxBody      int64 // bytes of a request body; 0 means any
+	AccessLog    *accesslog.Log
+	Counters     *counters.Set // nil counts nothing
+	Logger       hclog.Logger
 }
 
 // Headers says which headers answers get.
@@ -117,6 +121,8 @@ type errand struct {
 	up   *balancer.Upstream
 	peer balancer.Peer
 	held holds
+	// timing is nil for exchanges that nobody asks about.
+	timing *timing
 	// faults counts phases that failed.
 	faults int
 	// logs tells that one of them has a log phase.
@@ -187,10 +193,14 @@ func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
 	x.View, x.Revision = w.plan, w.plan.Position.Revision
 	x.ID = p.ids.next(&x.Text)
 	p.client(x)
+	if p.o.RequestDebug {
+		w.asked(x)
+	}
 	if p.o.Tracing != 0 {
 		x.Trace.Begin(p.o.Tracing, p.o.TraceRate, x.Start)
 	}
 
+	w.timing.enter("rewrite")
 	for _, i := range w.plan.Rewrites {
 		if i.Condition != nil {
 			// It is before routing, which fills the query for all others.
@@ -202,9 +212,13 @@ func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
 			break
 		}
 	}
+	w.timing.leave()
+	w.timing.enter("access")
 	if !x.Exited() {
 		span := w.begin(pdk.TraceRouter, "kong.router", "", pdk.SpanInternal)
+		w.timing.enter("router")
 		found := p.route(w, x)
+		w.timing.leave()
 		w.end(span, !found)
 		if found {
 			w.access()
@@ -212,6 +226,7 @@ func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
 			w.global()
 		}
 	}
+	w.timing.leave()
 	x.AccessDone = clock.Now()
 	if !x.Exited() {
 		w.forwarded(x)
@@ -229,6 +244,7 @@ func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
 func (p *Proxy) answer(w *walk, x *pdk.Exchange, r Responder) {
 	p.responseHeaders(x)
 	body, keeps := false, true
+	w.timing.enter("header_filter")
 	for _, i := range w.chosen {
 		if i.Phases.HeaderFilter != nil && !w.filterHeader(i) {
 			break
@@ -237,6 +253,8 @@ func (p *Proxy) answer(w *walk, x *pdk.Exchange, r Responder) {
 			body, keeps = true, keeps && i.Phases.KeepsBody
 		}
 	}
+	w.timing.leave()
+	w.timing.header(x)
 	if x.Source != pdk.SourceError {
 		charset(x)
 	}
@@ -260,11 +278,14 @@ func (p *Proxy) answer(w *walk, x *pdk.Exchange, r Responder) {
 // finish runs the log phases.
 func (p *Proxy) finish(w *walk, x *pdk.Exchange) {
 	x.Done = clock.Now()
+	w.timing.enter("log")
 	for _, i := range w.chosen {
 		if i.Phases.Log != nil {
 			w.log(i)
 		}
 	}
+	w.timing.leave()
+	w.report(x)
 	if p.o.Counters != nil {
 		p.count(w, x)
 	}
@@ -323,6 +344,10 @@ func (w *walk) run(i *plan.Instance, phase func(*pdk.Exchange) error) (ok bool) 
 // filterHeader runs a header filter and reports whether to go on, which an exit does not
 // change: filters see the answers of the gateway, too.
 func (w *walk) filterHeader(i *plan.Instance) (ok bool) {
+	if w.timing != nil {
+		w.timing.plugin(i)
+		defer w.timing.leavePlugin()
+	}
 	span := w.begin(pdk.TraceHeaderFilter, "kong.header_filter.plugin", i.Plugin.Name, pdk.SpanInternal)
 	if span >= 0 {
 		defer func() { w.end(span, !ok) }()
@@ -366,6 +391,10 @@ func (w *walk) log(i *plan.Instance) {
 			w.p.log.Error("plugin panicked while logging", "plugin", i.Plugin.Name, "plugin_id", i.Entity.ID, "panic", fmt.Sprint(r))
 		}
 	}()
+	if w.timing != nil {
+		w.timing.plugin(i)
+		defer w.timing.leavePlugin()
+	}
 	i.Phases.Log(w.x)
 }
 

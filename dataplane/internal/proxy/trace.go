@@ -9,6 +9,10 @@ import (
 
 // phase runs a phase as run does, with a span of its own when that is asked for.
 func (w *walk) phase(what pdk.Instrument, name string, i *plan.Instance, phase func(*pdk.Exchange) error) (ok bool) {
+	if w.timing != nil {
+		w.timing.plugin(i)
+		defer w.timing.leavePlugin()
+	}
 	if w.x.Trace.On&what == 0 {
 		return w.run(i, phase)
 	}

@@ -116,7 +116,9 @@ func (p *Proxy) try(w *walk, x *pdk.Exchange, s *plan.Service, named bool) (faul
 	if len(x.Tries) > 0 {
 		began = clock.Now()
 	}
+	w.timing.enter("balancer")
 	peer, hostHeader, err := p.pick(w, x)
+	w.timing.leave()
 	if err != nil {
 		return nil, err
 	}
