@@ -21,6 +21,7 @@ var (
 	ErrMethod         = bad("method is not made of A-Z, - and _")
 	ErrTarget         = bad("target is not a path or an absolute http URL")
 	ErrEscape         = bad("path has a percent sign without two hexadecimal digits, or %00")
+	ErrAbove          = bad("path leads above its root")
 	ErrMethodRefused  = &Refusal{405, "CONNECT and TRACE are not served"}
 	ErrVersion        = &Refusal{505, "HTTP version is not 1.0 or 1.1"}
 	ErrTargetTooLong  = &Refusal{414, "request line is too long"}

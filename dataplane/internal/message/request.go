@@ -200,6 +200,9 @@ func (r *Request) target(s string, hasHost bool) error {
 		i++
 	}
 	r.Path, r.Query, r.HasQuery = s[:i], "", false
+	if (strings.Contains(r.Path, "..") || strings.IndexByte(r.Path, '%') >= 0) && climbs(r.Path) {
+		return ErrAbove
+	}
 	if i < len(s) {
 		r.Query, r.HasQuery = s[i+1:], true
 		if !all(r.Query, classTarget) {
@@ -207,6 +210,39 @@ func (r *Request) target(s string, hasHost bool) error {
 		}
 	}
 	return r.checkHost(hasHost)
+}
+
+// climbs tells whether the dots of a path lead above its root at any point. One parser may
+// stop at the root then, and another may not. An encoded slash counts as one, since there
+// are those that decode first.
+func climbs(path string) bool {
+	depth, length, dots := 0, 0, 0
+	for i := 0; i <= len(path); i++ {
+		c := byte('/')
+		if i < len(path) {
+			if c = path[i]; c == '%' {
+				c = unhex(path[i+1])<<4 | unhex(path[i+2])
+				i += 2
+			}
+		}
+		switch c {
+		case '/':
+			switch {
+			case length == 2 && dots == 2:
+				if depth--; depth < 0 {
+					return true
+				}
+			case length > 1 || length == 1 && dots == 0:
+				depth++
+			}
+			length, dots = 0, 0
+			continue
+		case '.':
+			dots++
+		}
+		length++
+	}
+	return false
 }
 
 // checkHost looks at the host, which HTTP/1.0 may leave out.
@@ -262,7 +298,7 @@ func validHost(s string) bool {
 			return false
 		}
 	}
-	return name != "" && strings.IndexByte(name, '[') < 0 && strings.IndexByte(name, ']') < 0
+	return name != "" && !strings.Contains(name, "..") && strings.IndexByte(name, '[') < 0 && strings.IndexByte(name, ']') < 0
 }
 
 // validPort accepts an empty port too, which RFC 3986 allows.

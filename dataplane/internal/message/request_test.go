@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/message"
+	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
 const head = "GET / HTTP/1.1\r\nHost: a\r\n"
@@ -45,6 +46,12 @@ var refused = []struct {
 	{"host with a user", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", 400},
 	{"host with a wrong port", "GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n", 400},
 	{"hosts that differ", "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+	{"host with an empty label", "GET / HTTP/1.1\r\nHost: a..b\r\n\r\n", 400},
+	{"target above the root", "GET /.. HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+	{"target above the root for a while", "GET /a/../../b/c HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+	{"target above the root among empty segments", "GET /a//./../..//b HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+	{"target above the root in code", "GET /a%2F%2e%2E/.%2e/b HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+	{"absolute target above the root", "GET http://a/../b HTTP/1.1\r\nHost: a\r\n\r\n", 400},
 	{"target without a slash", "GET x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
 	{"target with a fragment of a percent", "GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400},
 	{"target with a zero", "GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
@@ -123,6 +130,18 @@ func TestAccepted(t *testing.T) {
 		}
 		if r.Path != test.path || r.Query != test.query || r.Host != test.host || string(body) != test.body || string(rest) != test.rest || r.KeepAlive != test.keep {
 			t.Errorf("%q:\n got path %q query %q host %q body %q rest %q keep %v", test.text, r.Path, r.Query, r.Host, body, rest, r.KeepAlive)
+		}
+	}
+}
+
+// TestPathsWithDots holds that dots which stay below the root are no reason to refuse.
+func TestPathsWithDots(t *testing.T) {
+	for _, path := range []string{"/a/..", "/a/../b/..", "/a/b/../../c", "/...", "/..a", "/a../..b/.../..", "/.", "/./.", "/%2e/a", "/a%2e%2e/b", "/a/%2e%2e", "/?a=/../..", "/a//.."} {
+		text := "GET " + path + " HTTP/1.1\r\nHost: a\r\n\r\n"
+		var r message.Request
+		var h pdk.Header
+		if err := r.Parse([]byte(text), &h); err != nil {
+			t.Errorf("%s: %v", path, err)
 		}
 	}
 }

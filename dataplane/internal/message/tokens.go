@@ -117,6 +117,11 @@ func RequestTrailerRefused(name string, h *pdk.Header) bool {
 	if TrailerRefused(name) || h.Has(name) {
 		return true
 	}
+	return Identifying(name)
+}
+
+// Identifying tells whether gateways tell upstreams about a client by a field of that name.
+func Identifying(name string) bool {
 	dashed := strings.ReplaceAll(strings.ToLower(name), "_", "-") // CGI can't tell them apart
 	for _, known := range identifying {
 		if strings.HasPrefix(dashed, known) {

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/sluice-gateway/sluice/dataplane/internal/message"
 	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
@@ -184,6 +185,8 @@ func (w *walk) hopByHop(x *pdk.Exchange) (upgrade bool) {
 				token = strings.TrimSpace(token)
 				switch {
 				case token == "", pdk.EqualFold(token, "close"), pdk.EqualFold(token, "keep-alive"), pdk.EqualFold(token, "upgrade"), pdk.EqualFold(token, "te"):
+				case message.Identifying(token):
+					// What plugins told the upstream of the client is not the client's to take back.
 				default:
 					h.Del(token)
 				}

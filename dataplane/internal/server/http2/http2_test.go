@@ -140,6 +140,7 @@ func TestRequestsThatHTTP1CouldNotSay(t *testing.T) {
 		{"path with a space", "GET", "/a HTTP/1.1", "h", nil, "400"},
 		{"path with a fragment", "GET", "/a#b", "h", nil, "400"},
 		{"path with a zero", "GET", "/%00", "h", nil, "400"},
+		{"path above the root", "GET", "/a/%2e%2e/../b", "h", nil, "400"},
 		{"path without a slash", "GET", "*", "h", nil, "400"},
 		{"host with a path", "GET", "/", "h/admin", nil, "400"},
 		{"host with a space", "GET", "/", "h x", nil, "400"},
