@@ -225,8 +225,8 @@ func (d *DataPlane) Run(ctx context.Context) error {
 	return group.Run(ctx)
 }
 
-// Reload opens logs anew and reads the certificates of ssl_cert and the key of session
-// tickets again.
+// Reload opens logs anew and reads the certificates of ssl_cert, the authorities of
+// clients and the key of session tickets again.
 func (d *DataPlane) Reload() {
 	if d.access != nil {
 		if err := d.access.Reopen(); err != nil {
@@ -237,6 +237,11 @@ func (d *DataPlane) Reload() {
 		d.log.Error("the key of session tickets is not read again", "error", err)
 	} else if key != nil {
 		d.server.SetTicketKey(*key)
+	}
+	if _, authorities, err := clientAuth(d.s); err != nil {
+		d.log.Error("the authorities of clients are not read again", "error", err)
+	} else {
+		d.server.SetClientCAs(authorities)
 	}
 	certificates, err := d.certificates(d.s.Path("prefix"))
 	if err != nil {

@@ -110,7 +110,7 @@ var keys = []Key{
 	{Name: "nginx_proxy_ssl_session_ticket_key", Kind: Path, Planes: DataPlane, Description: "File of 48 or 80 random bytes, as nginx reads it: data planes with the same one resume each other's sessions. It is read again on SIGHUP, and tickets of the file before are still taken."},
 	{Name: "ssl_protocols", Kind: String, Default: "TLSv1.2 TLSv1.3", Planes: DataPlane, Description: "Versions of TLS for clients, separated by spaces."},
 	{Name: "nginx_proxy_ssl_verify_client", Kind: String, Default: "off", Planes: DataPlane, OneOf: []string{"off", "optional_no_ca", "optional", "on"}, Description: "Whether clients are asked for a certificate: not, without judging it, with judging it when they have one, or always."},
-	{Name: "nginx_proxy_ssl_client_certificate", Kind: PEM, Planes: DataPlane, Description: "Authorities of clients' certificates, for nginx_proxy_ssl_verify_client."},
+	{Name: "nginx_proxy_ssl_client_certificate", Kind: PEM, Planes: DataPlane, Description: "Authorities of clients' certificates, for nginx_proxy_ssl_verify_client; a file is read again on SIGHUP."},
 	{Name: "port_maps", Kind: List, Planes: DataPlane, Description: "Ports that clients reach the listeners' ports by, as 80:8000, for X-Forwarded-Port."},
 	{Name: "trusted_ips", Kind: Networks, Planes: DataPlane, Description: "Peers whose X-Forwarded-* headers are believed."},
 	{Name: "real_ip_header", Kind: String, Default: "X-Real-IP", Planes: DataPlane, Description: "Header, or proxy_protocol, that a trusted peer names the client in."},

@@ -113,7 +113,7 @@ func (s *Server) secure(l *listener, nc net.Conn, read []byte, i http1.Info) (co
 	if len(read) > 0 {
 		below = &prefixed{nc, read}
 	}
-	tc := tls.Server(below, s.tls[l.HTTP2])
+	tc := tls.Server(below, (*s.tls.Load())[l.HTTP2])
 	if err := tc.Handshake(); err != nil {
 		if wrong, ok := errors.AsType[tls.RecordHeaderError](err); ok && wrong.Conn != nil && plainHTTP(wrong.RecordHeader) {
 			i.Refuse = 400

@@ -71,7 +71,7 @@ type Server struct {
 	listeners []*listener
 	http1     *http1.Engine
 	http2     *http2.Engine
-	tls       map[bool]*tls.Config // by whether HTTP/2 is spoken
+	tls       atomic.Pointer[configs]
 
 	ticketKeys   [][32]byte // the one that encrypts first, then one that is still taken
 	certificates atomic.Pointer[[]tls.Certificate]
@@ -100,7 +100,7 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{o: o, log: o.Logger, stopped: make(chan struct{})}
 	s.SetCertificates(o.Certificates)
-	s.tls = s.configs()
+	s.tls.Store(s.configs())
 	if o.TicketKey != nil {
 		s.SetTicketKey(*o.TicketKey)
 	}

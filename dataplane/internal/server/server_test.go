@@ -440,3 +440,46 @@ func TestTickets(t *testing.T) {
 		}
 	}
 }
+
+// TestAuthoritiesOfClients holds that clients are judged by the authorities of now, also
+// those that go on with a session, which authorities that are the same do not end.
+func TestAuthoritiesOfClients(t *testing.T) {
+	one, other := pair(t, "one"), pair(t, "other")
+	pool := func(c tls.Certificate) *x509.CertPool {
+		p := x509.NewCertPool()
+		p.AddCert(c.Leaf)
+		return p
+	}
+	for _, key := range []*[32]byte{nil, {1}} {
+		s := start(t, "127.0.0.1:0 ssl", func(o *server.Options) {
+			o.ClientAuth, o.ClientCAs, o.TicketKey = tls.RequireAndVerifyClientCert, pool(one), key
+		})
+		sessions := tls.NewLRUClientSessionCache(4)
+		for i, tt := range []struct {
+			now, client tls.Certificate
+			resumed, ok bool
+		}{
+			{one, one, false, true},
+			{one, one, true, true},
+			{other, one, false, false},
+			{other, other, false, true},
+			{one, other, false, false},
+		} {
+			s.SetClientCAs(pool(tt.now))
+			// Each client has a name of its own for its sessions.
+			config := &tls.Config{ServerName: tt.client.Leaf.SerialNumber.Text(36) + ".test", InsecureSkipVerify: true, ClientSessionCache: sessions, Certificates: []tls.Certificate{tt.client}} //nolint:gosec // the certificate is our own
+			c, err := tls.Dial("tcp", s.Addrs()[0].String(), config)
+			if err == nil {
+				_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+				_, err = io.ReadAll(c) // with TLS 1.3 the server refuses after the handshake
+				if resumed := c.ConnectionState().DidResume; resumed != tt.resumed && err == nil {
+					t.Errorf("%d: resumed %v", i, resumed)
+				}
+				_ = c.Close()
+			}
+			if (err == nil) != tt.ok {
+				t.Errorf("%d, key %v: %v", i, key != nil, err)
+			}
+		}
+	}
+}

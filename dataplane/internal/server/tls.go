@@ -2,6 +2,7 @@ package server
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"time"
@@ -11,9 +12,12 @@ import (
 
 var errNoCertificate = errors.New("no certificate for the name")
 
-// configs makes what handshakes of listeners without and with HTTP/2 go by. They are made
-// once, because they hold the keys of session tickets.
-func (s *Server) configs() map[bool]*tls.Config {
+// configs are what handshakes go by, by whether HTTP/2 is spoken.
+type configs map[bool]*tls.Config
+
+// configs makes those of listeners without and with HTTP/2. They are made once, because they
+// hold the keys of session tickets.
+func (s *Server) configs() *configs {
 	base := &tls.Config{MinVersion: s.o.MinTLS, MaxVersion: s.o.MaxTLS, NextProtos: []string{"http/1.1"}, GetCertificate: s.certificate}
 	base.CipherSuites, base.SessionTicketsDisabled = s.o.Suites, s.o.NoTickets
 	base.ClientAuth, base.ClientCAs = s.o.ClientAuth, s.o.ClientCAs
@@ -25,7 +29,7 @@ func (s *Server) configs() map[bool]*tls.Config {
 	for _, c := range []*tls.Config{base, both} {
 		limit(c, s.o.SessionTimeout)
 	}
-	return map[bool]*tls.Config{false: base, true: both}
+	return &configs{false: base, true: both}
 }
 
 // limit bounds how old a session may be that is resumed. Its ticket carries when it began.
@@ -57,9 +61,27 @@ func (s *Server) SetTicketKey(key [32]byte) {
 	}
 	s.ticketKeys = append([][32]byte{key}, s.ticketKeys...)
 	s.ticketKeys = s.ticketKeys[:min(len(s.ticketKeys), 2)]
-	for _, c := range s.tls {
+	for _, c := range *s.tls.Load() {
 		c.SetSessionTicketKeys(s.ticketKeys)
 	}
+}
+
+// SetClientCAs replaces who has to have signed clients' certificates, from the next
+// handshake on. It is not safe for use by several at a time.
+func (s *Server) SetClientCAs(pool *x509.CertPool) {
+	next := configs{}
+	for h2, c := range *s.tls.Load() {
+		if c.ClientCAs.Equal(pool) {
+			return // sessions go on being resumed
+		}
+		next[h2] = c.Clone()
+		next[h2].ClientCAs = pool
+		limit(next[h2], s.o.SessionTimeout)
+		if len(s.ticketKeys) > 0 {
+			next[h2].SetSessionTicketKeys(s.ticketKeys)
+		}
+	}
+	s.tls.Store(&next)
 }
 
 // SetCertificates replaces the certificates for names that Certificate has none for.
