@@ -24,6 +24,7 @@ import (
 	"github.com/sluice-gateway/sluice/dataplane/internal/status"
 	"github.com/sluice-gateway/sluice/dataplane/internal/transport"
 	"github.com/sluice-gateway/sluice/shared/pdk"
+	"github.com/sluice-gateway/sluice/shared/settings"
 	"github.com/sluice-gateway/sluice/shared/tlsutil"
 	"github.com/sluice-gateway/sluice/shared/version"
 )
@@ -63,6 +64,10 @@ func (d *DataPlane) openProxy(names *balancer.Balancer) error {
 	if err != nil {
 		return err
 	}
+	templates, err := errorTemplates(d.s)
+	if err != nil {
+		return err
+	}
 	token, err := d.debugToken()
 	if err != nil {
 		return err
@@ -76,7 +81,7 @@ func (d *DataPlane) openProxy(names *balancer.Balancer) error {
 		Tracing: instruments(d.s.List("tracing_instrumentations")), TraceRate: d.s.Share("tracing_sampling_rate"),
 		Headers: headers(d.s.List("headers")), UpstreamID: slices.Contains(d.s.List("headers_upstream"), "X-Kong-Request-Id"),
 		RequestDebug: d.s.Bool("request_debug"), DebugToken: token,
-		Ports: ports, AllowDebug: d.s.Bool("allow_debug_header"), ErrorType: form, MaxBody: d.s.Size("nginx_http_client_max_body_size"),
+		Ports: ports, AllowDebug: d.s.Bool("allow_debug_header"), ErrorType: form, Errors: templates, MaxBody: d.s.Size("nginx_http_client_max_body_size"),
 		AccessLog: d.access, Counters: d.counters, Logger: d.log.Named("proxy"),
 	})
 	d.onClose(d.proxy.Close)
@@ -141,6 +146,27 @@ func orForever(d time.Duration) time.Duration {
 		return 100 * 365 * 24 * time.Hour
 	}
 	return d
+}
+
+// errorTemplates reads the files that replace the bodies of errors.
+func errorTemplates(s *settings.Settings) (*pdk.ErrorTemplates, error) {
+	var out pdk.ErrorTemplates
+	for name, form := range map[string]pdk.ErrorType{
+		"error_template_html": pdk.ErrorHTML, "error_template_json": pdk.ErrorJSON, "error_template_xml": pdk.ErrorXML, "error_template_plain": pdk.ErrorText,
+	} {
+		path := s.Path(name)
+		if path == "" {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if err := out.Set(form, string(text)); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", name, path, err)
+		}
+	}
+	return &out, nil
 }
 
 // debugToken is what clients on other machines have to show for X-Kong-Request-Debug: the

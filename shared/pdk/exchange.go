@@ -55,6 +55,8 @@ type Exchange struct {
 	// View of the plan that the exchange runs under: of the workspace of Route, and before
 	// there is one of the default workspace.
 	View View
+	// Errors replace the bodies of the gateway's own errors; nil replaces none.
+	Errors *ErrorTemplates
 	// Workspace is the id of the workspace of Route, "" for the default one, and
 	// WorkspaceName its name.
 	Workspace, WorkspaceName string

@@ -66,7 +66,7 @@ func (x *Exchange) FailWithDefault(status int, message string, form ErrorType) e
 	if x.Request.Header.Has("Accept") {
 		form = acceptedError(x.Request.Header.Get("Accept"))
 	}
-	b := form.appendBody(x.Text.Room(len(message)+256), message, x.ID)
+	b := x.Errors.appendBody(x.Text.Room(len(message)+256), form, message, x.ID)
 	x.Text.Keep(b)
 	return x.ExitBody(status, form.ContentType(), b)
 }

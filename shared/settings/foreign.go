@@ -21,7 +21,7 @@ var foreign = []string{
 // foreignFamilies are beginnings of more such names, Kong Enterprise's among them.
 var foreignFamilies = []string{
 	"_debug_", "acme_", "admin_emails_", "admin_gui_auth", "admin_gui_csp", "admin_gui_session", "admin_gui_ssl_", "audit_log",
-	"cassandra_", "client_ssl", "cluster_telemetry_", "db_", "debug_", "enforce_rbac", "error_template_", "keyring_", "license_",
+	"cassandra_", "client_ssl", "cluster_telemetry_", "db_", "debug_", "enforce_rbac", "keyring_", "license_",
 	"lmdb_", "lua_", "nginx_", "opentelemetry_", "pg_", "pluginserver", "portal", "proxy_stream_", "rbac",
 	"smtp_", "ssl_", "status_ssl_", "stream_", "vault_", "vitals", "wasm", "worker_",
 }

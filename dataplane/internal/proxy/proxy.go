@@ -53,7 +53,8 @@ type Options struct {
 	RequestDebug bool
 	DebugToken   string
 	ErrorType    pdk.ErrorType
-	MaxBody      int64 // bytes of a request body; 0 means any
+	Errors       *pdk.ErrorTemplates // nil replaces none
+	MaxBody      int64               // bytes of a request body; 0 means any
 	AccessLog    *accesslog.Log
 	Counters     *counters.Set // nil counts nothing
 	Logger       hclog.Logger
@@ -164,7 +165,7 @@ func (p *Proxy) Refuse(x *pdk.Exchange, r Responder, status int) {
 	if !x.Request.Client.IsValid() {
 		x.Request.Client = x.Request.Peer
 	}
-	x.ID, x.Revision = p.ids.next(&x.Text), p.o.Plan().Position.Revision
+	x.ID, x.Revision, x.Errors = p.ids.next(&x.Text), p.o.Plan().Position.Revision, p.o.Errors
 	message := pdk.StatusMessage(status)
 	if status == 494 {
 		status = 400
@@ -191,7 +192,7 @@ func (p *Proxy) serve(w *walk, x *pdk.Exchange, r Responder) {
 		x.Start = clock.Now()
 	}
 	x.View, x.Revision = w.plan, w.plan.Position.Revision
-	x.ID = p.ids.next(&x.Text)
+	x.ID, x.Errors = p.ids.next(&x.Text), p.o.Errors
 	p.client(x)
 	if p.o.RequestDebug {
 		w.asked(x)
