@@ -56,10 +56,15 @@ func TestManager(t *testing.T) {
 	third.control.start()
 	eventually(t, soon, func() error { return (&client{t: t, base: "http://" + lockedAPI}).try("GET", "/", nil).is(401) }, third.control)
 
+	// A fourth one has many entities.
+	crowded := process.FreeAddress()
+	fourth := newCluster(t, 0, "--admin_gui_listen", crowded)
+
 	token := third.run("admin-token", "create", "walker", "role=admin")
 	if err := try(10*time.Minute, []string{
 		"LOCKED_URL=http://" + locked, "LOCKED_ADMIN_URL=http://" + lockedAPI, "LOCKED_TOKEN=" + token,
 		"MANAGER_URL=http://" + manager, "ADMIN_URL=" + c.base, "PROXY_URL=" + c.nodes[0].base, "PREFIXED_URL=http://" + prefixed + "/ui", "PREFIXED_ADMIN_URL=" + other.base,
+		"MANY_URL=http://" + crowded, "MANY_ADMIN_URL=" + fourth.base,
 	}, filepath.Join(root, "controlplane", "manager"), "npm", "test", "--silent"); err != nil {
 		t.Fatal(err)
 	}

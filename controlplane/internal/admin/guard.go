@@ -143,7 +143,7 @@ func useOf(r *http.Request, e *endpoint) access.Use {
 // to a plugin: it is written by those who write entities.
 var areas = map[string]access.Area{
 	"": access.Information, "endpoints": access.Information, "openapi.json": access.Information, "schemas": access.Information,
-	"status": access.Information, "timers": access.Information, "metrics": access.Information,
+	"status": access.Information, "timers": access.Information, "metrics": access.Information, "whoami": access.Information,
 	"cache": access.Configuration, "config": access.Configuration, "history": access.Configuration,
 	"clustering": access.Operations, "debug": access.Operations,
 	"workspaces":   access.Workspaces,

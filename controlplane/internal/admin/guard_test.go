@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -417,5 +418,47 @@ func TestNotEnforced(t *testing.T) {
 		if err != nil || len(page.Lines) != 1 || fmt.Sprint(page.Lines[0]["rbac_user_name"]) != want {
 			t.Errorf("%v %v, want %s", page.Lines, err, want)
 		}
+	}
+}
+
+// What a token is told that it may do is what it may do.
+func TestWhoami(t *testing.T) {
+	g := newGuarded(t, nil)
+	for name, r := range map[string]access.Request{
+		"reader": {Role: access.ReadOnly}, "editor": {Role: access.Editor}, "admin": {Role: access.Admin},
+		"bound": {Role: access.Editor, Workspace: "default"}, "elsewhere": {Role: access.Admin, Workspace: "other"},
+	} {
+		r.Name = name
+		token := g.token(r)
+		var me struct {
+			Enforced   bool
+			Name, Role string
+			Workspace  *string
+			ExpiresAt  *int64 `json:"expires_at"`
+			May        map[string][]string
+		}
+		w := g.ask("GET", "/whoami", token, "")
+		into(t, w, &me)
+		if w.Code != 200 || !me.Enforced || me.Name != name || me.Role != string(r.Role) || (me.Workspace == nil) != (r.Workspace == "") || me.ExpiresAt != nil || w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+		for _, call := range []struct{ area, action, method, path, body string }{
+			{"entities", "read", "GET", "/services", ""}, {"entities", "create", "POST", "/services", `{"host":"h"}`},
+			{"entities", "update", "PATCH", "/services/x", `{"host":"h"}`}, {"entities", "delete", "DELETE", "/services/x", ""},
+			{"configuration", "create", "POST", "/config", `{"_format_version":"3.0"}`}, {"operations", "read", "GET", "/clustering/data-planes", ""},
+			{"workspaces", "create", "POST", "/workspaces", `{"name":"schemas"}`}, {"security", "read", "GET", "/admin-tokens", ""},
+		} {
+			refused := g.ask(call.method, call.path, token, call.body).Code == 403
+			if told := slices.Contains(me.May[call.area], call.action); told == refused {
+				t.Errorf("%s: may %s %s is %v, and %s %s is refused: %v", name, call.action, call.area, told, call.method, call.path, refused)
+			}
+		}
+	}
+	if w := g.ask("GET", "/whoami", "", ""); w.Code != 401 {
+		t.Errorf("nobody: %d %s", w.Code, w.Body)
+	}
+	open := newGuarded(t, func(o *admin.Options) { o.EnforceTokens = false })
+	if w := open.ask("GET", "/whoami", "", ""); w.Code != 200 || !strings.Contains(w.Body.String(), `"security":["read","create","update","delete"]`) || !strings.Contains(w.Body.String(), `"enforced":false`) {
+		t.Errorf("not enforced: %d %s", w.Code, w.Body)
 	}
 }

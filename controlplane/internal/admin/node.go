@@ -26,6 +26,7 @@ func (a *API) addNode() {
 	})
 	a.table.get("/timers", timers)
 	a.table.get("/metrics", a.metrics)
+	a.table.get(pathWhoami, a.whoami)
 	a.table.get("/plugins/enabled", func(*call) (answer, error) {
 		return ok(schema.Object{"enabled_plugins": a.o.Plugins.Names()})
 	})

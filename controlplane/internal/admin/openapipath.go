@@ -158,7 +158,7 @@ func listOf(items schema.Object) schema.Object {
 // method, as far as one word is not enough.
 var other = map[string]string{
 	"GET /": "Read what this control plane is", "GET /status": "Read how this control plane is", "GET /endpoints": "List all paths",
-	"GET /openapi.json": "Read this description", "GET /timers": "Read what runs", "GET /plugins/enabled": "List the names of plugins",
+	"GET /whoami": "Read whose token this is, and what it may do", "GET /openapi.json": "Read this description", "GET /timers": "Read what runs", "GET /plugins/enabled": "List the names of plugins",
 	"GET /status/dns": "Read how names are resolved", "DELETE /cache": "Forget what is cached", "GET /cache/{key}": "Read what is cached",
 	"DELETE /cache/{key}": "Forget something that is cached", "GET /config": "Export the whole configuration",
 	"POST /config": "Replace the whole configuration", "GET /schemas/{name}": "Read the schema of a kind",
@@ -198,6 +198,9 @@ func (a *API) describeOther(o schema.Object, method, pattern string) {
 	}
 	if pattern == "/routes/"+CommandExplain && method == http.MethodGet {
 		o["parameters"] = explainParameters()
+	}
+	if pattern == pathWhoami {
+		anything["content"] = schema.Object{mediaJSON: schema.Object{"schema": whoamiSchema()}}
 	}
 	if pattern == pathTraffic {
 		o["parameters"] = queryParameters(trafficParameters)

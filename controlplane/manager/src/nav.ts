@@ -4,6 +4,7 @@ import {
   VerifiedIcon, WebIcon,
 } from '@kong/icons'
 import type { Component } from 'vue'
+import type { Area } from '@/api/rights'
 import { fleetPages } from '@/fleet'
 
 export interface NavItem {
@@ -14,6 +15,8 @@ export interface NavItem {
   name: string
   icon: Component
   group?: 'fleet'
+  /** What a token must be allowed to read to see the item. */
+  area?: Area
 }
 
 export const navItems: NavItem[] = [
@@ -30,5 +33,5 @@ export const navItems: NavItem[] = [
   { route: 'vault-list', entity: 'vault', name: 'Vaults', icon: LockIcon },
   { route: 'key-list', entity: 'key', name: 'Keys', icon: KeyIcon },
   { route: 'key-set-list', entity: 'key-set', name: 'Key Sets', icon: StackIcon },
-  ...fleetPages.map((page) => ({ route: page.name, entity: page.name, name: page.title, icon: page.icon, group: 'fleet' as const })),
+  ...fleetPages.map((page) => ({ route: page.name, entity: page.name, name: page.title, icon: page.icon, group: 'fleet' as const, area: page.area })),
 ]

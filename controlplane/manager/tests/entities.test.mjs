@@ -119,6 +119,20 @@ const kinds = [
     changed: (e) => assert.equal(e.description, 'walked'),
   },
   {
+    kind: 'file-vault', path: 'vaults', api: 'vaults', submit: 'vault', label: (e) => e.prefix,
+    fill: async (page) => {
+      await choose(page, 'provider-select', 'file')
+      await page.getByTestId('vault-form-config-path').fill('/run/walk')
+      await page.getByTestId('vault-form-prefix').fill(name('file-vault'))
+    },
+    made: (e) => assert.deepEqual([e.name, e.config.path], ['file', '/run/walk']),
+    change: async (page) => {
+      assert.equal(await page.getByTestId('vault-form-config-path').inputValue(), '/run/walk')
+      await page.getByTestId('vault-form-config-path').fill('')
+    },
+    changed: (e) => assert.equal(e.config.path, null),
+  },
+  {
     kind: 'key', path: 'keys', api: 'keys', submit: 'key', label: (e) => e.name,
     fill: async (page) => {
       await page.getByTestId('key-form-id').fill(`kid-${run}`)

@@ -42,6 +42,5 @@ export function useInfo() {
   return {
     info: readonly(info),
     expressions: computed(() => info.value.configuration?.router_flavor === 'expressions'),
-    readOnly: computed(() => info.value.configuration?.database === 'off'),
   }
 }

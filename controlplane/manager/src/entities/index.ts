@@ -56,7 +56,7 @@ export const kinds: Kind[] = [
     formID: 'consumerId',
     nameOf: (e) => e.username ?? e.custom_id,
     filter: { username: { type: 'text' }, custom_id: { type: 'text' } },
-    listConfig: (scope) => scope?.kind === 'consumer-group' ? { consumerGroupId: scope.id } : {},
+    listConfig: (scope) => scope?.kind === 'consumer-group' ? { consumerGroupId: scope.id, paginatedEndpoint: true } : {},
     tabs: [
       { name: 'credentials', title: 'Credentials', component: () => import('@/pages/consumers/Credentials.vue') },
       listTab('consumer-groups', 'Consumer Groups', 'consumer-group', 'consumer'),
@@ -70,7 +70,7 @@ export const kinds: Kind[] = [
     formID: 'consumerGroupId',
     nameOf: (e) => e.name ?? (e.consumer_group as { name?: string } | undefined)?.name,
     filter: { name: { type: 'text' } },
-    listConfig: (scope) => scope?.kind === 'consumer' ? { consumerId: scope.id } : {},
+    listConfig: (scope) => scope?.kind === 'consumer' ? { consumerId: scope.id, paginatedEndpoint: true } : {},
     tabs: [listTab('consumers', 'Consumers', 'consumer', 'consumer-group'), pluginTab('consumer-group')],
   },
   {
@@ -114,7 +114,6 @@ export const kinds: Kind[] = [
     formID: 'vaultId',
     nameOf: (e) => e.prefix ?? e.name,
     filter: { name: { type: 'text' }, prefix: { type: 'text' } },
-    formConfig: () => ({ azureVaultProviderAvailable: false, ttl: false }),
   },
   {
     key: 'key', path: 'keys', collection: 'keys', title: 'Key', titles: 'Keys',

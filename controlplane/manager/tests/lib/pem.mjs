@@ -23,3 +23,9 @@ export function jwk(kid) {
   const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
   return { ...publicKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' }
 }
+
+/** A pair of keys as PEM, as a key has them. */
+export function pemKeys() {
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  return { public_key: publicKey.export({ type: 'spki', format: 'pem' }), private_key: privateKey.export({ type: 'pkcs8', format: 'pem' }) }
+}
