@@ -443,10 +443,14 @@ func TestWhoami(t *testing.T) {
 			t.Errorf("%s: %d %s", name, w.Code, w.Body)
 		}
 		for _, call := range []struct{ area, action, method, path, body string }{
-			{"entities", "read", "GET", "/services", ""}, {"entities", "create", "POST", "/services", `{"host":"h"}`},
-			{"entities", "update", "PATCH", "/services/x", `{"host":"h"}`}, {"entities", "delete", "DELETE", "/services/x", ""},
-			{"configuration", "create", "POST", "/config", `{"_format_version":"3.0"}`}, {"operations", "read", "GET", "/clustering/data-planes", ""},
-			{"workspaces", "create", "POST", "/workspaces", `{"name":"schemas"}`}, {"security", "read", "GET", "/admin-tokens", ""},
+			{"entities", "read", "GET", "/services", ""},
+			{"entities", "create", "POST", "/services", `{"host":"h"}`},
+			{"entities", "update", "PATCH", "/services/x", `{"host":"h"}`},
+			{"entities", "delete", "DELETE", "/services/x", ""},
+			{"configuration", "create", "POST", "/config", `{"_format_version":"3.0"}`},
+			{"operations", "read", "GET", "/clustering/data-planes", ""},
+			{"workspaces", "create", "POST", "/workspaces", `{"name":"schemas"}`},
+			{"security", "read", "GET", "/admin-tokens", ""},
 		} {
 			refused := g.ask(call.method, call.path, token, call.body).Code == 403
 			if told := slices.Contains(me.May[call.area], call.action); told == refused {

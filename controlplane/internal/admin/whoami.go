@@ -14,8 +14,11 @@ var shownAreas = []struct {
 	name string
 	area access.Area
 }{
-	{"entities", access.Entities}, {"configuration", access.Configuration}, {"operations", access.Operations},
-	{"workspaces", access.Workspaces}, {"security", access.Security},
+	{"entities", access.Entities},
+	{"configuration", access.Configuration},
+	{"operations", access.Operations},
+	{"workspaces", access.Workspaces},
+	{"security", access.Security},
 }
 
 // whoami tells whose token a request has and what it may do in the workspace of the path,
