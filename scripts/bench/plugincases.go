@@ -32,7 +32,7 @@ const (
 )
 
 // pluginCases has every plugin of docs/plugins.md. What talks to a sink does so beside the
-// request: HTTP and TCP are taken and thrown away here, and nobody listens for datagrams.
+// request, and is taken and thrown away here.
 // syslog is left out on a machine that has none.
 func (s *stack) pluginCases() []pluginCase {
 	sink := s.backend // of HTTP
@@ -43,14 +43,14 @@ func (s *stack) pluginCases() []pluginCase {
 		{name: "bot-detection", config: `{"name":"bot-detection"}`, headers: []string{"User-Agent: Mozilla/5.0"}},
 		{name: "correlation-id", config: `{"name":"correlation-id","config":{"header_name":"X-Correlation","echo_downstream":true}}`},
 		{name: "cors", config: `{"name":"cors"}`, headers: []string{"Origin: http://a.example"}},
-		{name: "datadog", config: `{"name":"datadog","config":{"host":"127.0.0.1","port":9}}`},
+		{name: "datadog", config: `{"name":"datadog","config":{"host":"` + host + `","port":` + port + `}}`},
 		{name: "file-log", config: `{"name":"file-log","config":{"path":"/dev/null"}}`},
 		hmacCase(),
 		{name: "http-log", config: `{"name":"http-log","config":{"http_endpoint":"http://` + sink + `/log","queue":{"max_batch_size":200,"max_coalescing_delay":1}}}`},
 		{name: "ip-restriction", config: `{"name":"ip-restriction","config":{"allow":["127.0.0.0/8"]}}`},
 		jwtCase(),
 		{name: "key-auth", config: `{"name":"key-auth"}`, consumer: `"keyauth_credentials":[{"key":"k"}]`, headers: []string{"apikey: k"}},
-		{name: "loggly", config: `{"name":"loggly","config":{"key":"k","host":"127.0.0.1","port":9}}`},
+		{name: "loggly", config: `{"name":"loggly","config":{"key":"k","host":"` + host + `","port":` + port + `}}`},
 		{
 			name: "oauth2", config: `{"name":"oauth2","config":{"enable_client_credentials":true,"provision_key":"p","global_credentials":true}}`,
 			consumer: `"oauth2_credentials":[{"id":"` + clientID + `","name":"app","client_id":"app","client_secret":"s","redirect_uris":["http://a.example"]}]`,
@@ -78,9 +78,9 @@ func (s *stack) pluginCases() []pluginCase {
 			others:   `,{"id":"` + strangerID + `","username":"stranger"}`,
 			first:    []string{"apikey: k"},
 		},
-		{name: "statsd", config: `{"name":"statsd","config":{"host":"127.0.0.1","port":9}}`},
+		{name: "statsd", config: `{"name":"statsd","config":{"host":"` + host + `","port":` + port + `}}`},
 		{name: "tcp-log", config: `{"name":"tcp-log","config":{"host":"` + host + `","port":` + port + `}}`},
-		{name: "udp-log", config: `{"name":"udp-log","config":{"host":"127.0.0.1","port":9}}`},
+		{name: "udp-log", config: `{"name":"udp-log","config":{"host":"` + host + `","port":` + port + `}}`},
 	}
 	if _, err := os.Stat("/dev/log"); err == nil {
 		cases = append(cases, pluginCase{name: "syslog", config: `{"name":"syslog"}`})

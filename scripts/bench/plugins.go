@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,12 +18,23 @@ type pluginRow struct {
 	Ratio []float64 `json:"to_bare_route"`
 }
 
-// openDrain listens on the address drain, and throws away what comes.
+// openDrain listens on the address drain over TCP and UDP, and throws away what comes.
 func (s *stack) openDrain(ctx context.Context) (closeAll func(), err error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.drain)
 	if err != nil {
 		return nil, err
 	}
+	datagrams, err := new(net.ListenConfig).ListenPacket(ctx, "udp", s.drain)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	go func() {
+		for b := make([]byte, 1<<16); ; {
+			if _, _, err := datagrams.ReadFrom(b); err != nil {
+				return
+			}
+		}
+	}()
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -35,7 +47,7 @@ func (s *stack) openDrain(ctx context.Context) (closeAll func(), err error) {
 			}()
 		}
 	}()
-	return func() { _ = l.Close() }, nil
+	return func() { _, _ = l.Close(), datagrams.Close() }, nil
 }
 
 // measurePlugins measures each plugin alone on a route.

@@ -2,8 +2,10 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"syscall"
 	"time"
 )
 
@@ -41,7 +43,9 @@ func (d *Datagram) Send(ctx context.Context, p []byte) error {
 		if try == 1 {
 			return fmt.Errorf("send %d bytes to %s: %w", len(p), d.address, err)
 		}
-		_ = d.Close()
+		if !errors.Is(err, syscall.ECONNREFUSED) { // an earlier datagram's: the socket is as good as another
+			_ = d.Close()
+		}
 	}
 }
 
