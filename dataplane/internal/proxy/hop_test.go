@@ -24,7 +24,7 @@ func TestConnectionOptions(t *testing.T) {
 	)
 	r := g.do("POST / HTTP/1.1\r\nHost: h\r\nX-Mine: 1\r\nX-Other: 2\r\nContent-Length: 1\r\n" +
 		"Connection: close, X-Mine, X-Anonymous-Consumer, x-consumer-username, Content-Length, Host, X-Forwarded-For, Via\r\nConnection: x-credential-identifier, X-Kong-Request-Id\r\n\r\nx")
-	got := <-seen
+	got := received(t, seen)
 	for name, want := range map[string]string{
 		"X-Mine": "", "X-Other": "2", "Content-Length": "1", "X-Anonymous-Consumer": "true", "X-Consumer-Username": "nobody", "X-Credential-Identifier": "none",
 		"X-Forwarded-For": "127.0.0.1", "Via": "1.1 sluice/test", "X-Kong-Request-Id": r.Header.Get("X-Kong-Request-Id"),

@@ -85,7 +85,7 @@ func TestRequestDebug(t *testing.T) {
 		} {
 			log.Reset()
 			output, header := g.debugged(tt.client, tt.headers)
-			sent := <-seen
+			sent := received(t, seen)
 			for _, name := range []string{"X-Kong-Request-Debug", "X-Kong-Request-Debug-Token", "X-Kong-Request-Debug-Log"} {
 				if sent.Get(name) != "" && on {
 					t.Errorf("%v: the upstream got %s", tt, name)
@@ -128,7 +128,7 @@ func TestRequestDebug(t *testing.T) {
 		for client, truncated := range map[string]bool{"127.0.0.1": false, "10.0.0.1": true} {
 			log.Reset()
 			output, _ := g.debugged(client, ask)
-			<-seen
+			received(t, seen)
 			var m moment
 			if err := json.Unmarshal([]byte(output), &m); err != nil || m.Truncated != truncated || truncated == strings.Contains(output, "router") {
 				t.Errorf("%s: %v, %s", client, err, output)

@@ -44,12 +44,12 @@ func TestTrailers(t *testing.T) {
 				got := g.raw("POST / HTTP/1.1\r\nHost: h\r\n" + te + "Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n" +
 					"3\r\nabc\r\n0\r\nX-Sum: 7\r\nX-Consumer-Username: admin\r\nContent-Length: 5\r\nHost: evil\r\n\r\n" +
 					"GET / HTTP/1.0\r\nHost: h\r\n\r\n")
-				up := <-requests
+				up := received(t, requests)
 				if !strings.HasSuffix(up, "\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 7\r\n\r\n") || !strings.Contains(up, "\r\nTrailer: X-Sum\r\n") ||
 					strings.Contains(up, "\r\nTE: trailers\r\n") != (te != "") {
 					t.Errorf("the upstream got %q", up)
 				}
-				<-requests
+				received(t, requests)
 				first, second, _ := strings.Cut(strings.TrimPrefix(got, "HTTP/1.1 200 OK\r\n"), "HTTP/1.1 200 OK\r\n")
 				if !strings.HasSuffix(first, "\r\n\r\n2\r\nhi\r\n0\r\nX-Md5: 9\r\n\r\n") || strings.Contains(first, "Trailer: X-Md5\r\n") != (te != "") {
 					t.Errorf("the client got %q", first)
@@ -70,7 +70,7 @@ func TestTrailers(t *testing.T) {
 				t.Fatal(err)
 			}
 			q.Trailer = http.Header{"X-Sum": {"7"}, "X-Forwarded-For": {"1.1.1.1"}}
-			resp, err := (&http.Client{Transport: tr, Timeout: 5 * time.Second}).Do(q)
+			resp, err := (&http.Client{Transport: tr, Timeout: 30 * time.Second}).Do(q)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,11 +78,25 @@ func TestTrailers(t *testing.T) {
 			if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "hi" || len(resp.Trailer) != 1 || resp.Trailer.Get("X-Md5") != "9" {
 				t.Errorf("the client got %q, %v, trailer %v", b, err, resp.Trailer)
 			}
-			if up := <-requests; !strings.HasSuffix(up, "\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 7\r\n\r\n") {
+			if up := received(t, requests); !strings.HasSuffix(up, "\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 7\r\n\r\n") {
 				t.Errorf("the upstream got %q", up)
 			}
 		})
 	}
+}
+
+// received takes what an upstream got; a request that never came fails the test.
+func received[T any](t *testing.T, from <-chan T) T {
+	t.Helper()
+	timer := time.NewTimer(30 * time.Second)
+	defer timer.Stop()
+	select {
+	case v := <-from:
+		return v
+	case <-timer.C:
+		t.Fatal("no request came to the upstream")
+	}
+	panic("unreachable")
 }
 
 // answerWithTrailers reads requests as they come over the wire.
@@ -121,7 +135,7 @@ func (g *gateway) raw(text string) string {
 		g.t.Fatal(err)
 	}
 	defer func() { _ = nc.Close() }()
-	_ = nc.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(30 * time.Second))
 	if _, err := io.WriteString(nc, text); err != nil {
 		g.t.Fatal(err)
 	}

@@ -44,7 +44,7 @@ func TestForwardedPort(t *testing.T) {
 		var r nobody
 		g.proxy.Serve(&x, &r)
 		x.Reset()
-		if got := (<-seen).Get("X-Forwarded-Port"); got != want || r.status != 200 {
+		if got := received(t, seen).Get("X-Forwarded-Port"); got != want || r.status != 200 {
 			t.Errorf("status %d, X-Forwarded-Port %q, want %q", r.status, got, want)
 		}
 	}
