@@ -125,6 +125,7 @@ func (b *bench) size(ctx context.Context, routes int) (err error) {
 		{"latency", b.latency, true},
 		{"fleet", b.fleet, routes == 1_000},
 		{"load", b.underLoad, routes == 100_000},
+		{"repair", b.repair, routes > 1_000},
 		{"disk", b.fromDisk, routes > 1_000},
 	} {
 		if !part.runs || !strings.Contains(part.name, b.o.only) {
