@@ -31,10 +31,12 @@ type Hello struct {
 	Refusals []Refusal
 }
 
-// Errors of Connect.
+// Errors of sessions, the first two of Connect.
 var (
 	ErrStopping  = errors.New("control plane stops")
 	ErrDuplicate = errors.New("another process with this node id is connected")
+	// ErrClosed is Next's after Close.
+	ErrClosed = errors.New("the session is closed")
 )
 
 // Session is one connected node. Next, Welcome and Sent are called by one goroutine, the
@@ -222,6 +224,10 @@ func (s *Session) Next(ctx context.Context, beat <-chan time.Time) (Delivery, er
 func (s *Session) due() (Delivery, error) {
 	h := s.hub
 	h.mu.Lock()
+	if s.ended && !s.Ended() {
+		defer h.mu.Unlock()
+		return Delivery{}, ErrClosed // there is nobody to say goodbye to, and no reason for it
+	}
 	if s.ended {
 		defer h.mu.Unlock()
 		return Delivery{Goodbye: &Goodbye{s.goodbye, s.retry}}, nil
