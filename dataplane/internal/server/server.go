@@ -80,6 +80,7 @@ type Server struct {
 	introducing  atomic.Int64
 	accepting    sync.WaitGroup
 	conns        sync.WaitGroup
+	starting     sync.Mutex // held where Serve begins and where Shutdown says closing
 	closing      atomic.Bool
 	stopped      chan struct{}
 }
@@ -151,7 +152,13 @@ func (s *Server) Connections() Connections {
 // Serve accepts until Shutdown.
 func (s *Server) Serve() error {
 	var wait sync.WaitGroup
+	s.starting.Lock()
+	if s.closing.Load() {
+		s.starting.Unlock()
+		return nil
+	}
 	s.accepting.Add(1)
+	s.starting.Unlock()
 	defer s.accepting.Done()
 	errs := make([]error, len(s.listeners))
 	for i, l := range s.listeners {
@@ -213,7 +220,10 @@ func (s *Server) Part(on bool) {
 // Shutdown stops accepting and lets requests that are under way end. When ctx ends it cuts
 // off the clients that are left and returns ctx's error; Wait waits for what is left then.
 func (s *Server) Shutdown(ctx context.Context) error {
-	if s.closing.Swap(true) {
+	s.starting.Lock()
+	begun := s.closing.Swap(true)
+	s.starting.Unlock()
+	if begun {
 		return nil
 	}
 	close(s.stopped)

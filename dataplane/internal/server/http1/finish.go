@@ -4,6 +4,8 @@ import (
 	"errors"
 	"io"
 	"time"
+
+	"github.com/sluice-gateway/sluice/dataplane/internal/rawio"
 )
 
 // finish cleans up after an exchange.
@@ -38,6 +40,11 @@ const maxUnread = 256 << 10
 func (c *conn) consume() bool {
 	b := &c.body
 	if b.Done() {
+		if b.closed.Swap(false) {
+			// Close came when all had been read: the next request is not concerned.
+			c.readBy = rawio.Deadline{}
+			_ = c.nc.SetReadDeadline(time.Time{})
+		}
 		return true
 	}
 	if c.over || !c.keep || b.Err() != nil || b.closed.Load() {

@@ -301,3 +301,31 @@ func TestHijackLeavesTheBodyOut(t *testing.T) {
 		t.Errorf("a body that nobody has read: got %d", status)
 	}
 }
+
+// TestBodiesClosedAtTheirEnd holds that a connection goes on when a body is closed that has
+// been read, as an upstream's answer has it closed that comes with the body's last byte.
+func TestBodiesClosedAtTheirEnd(t *testing.T) {
+	address, _ := start(t, func(x *pdk.Exchange, r proxy.Responder) {
+		body, err := io.ReadAll(x.Request.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		if c, ok := x.Request.Body.(io.Closer); !ok || c.Close() != nil {
+			t.Error("the body is not closed")
+		}
+		_ = x.ExitBody(200, "", body)
+		_ = r.Send(x, nil)
+	}, nil)
+	c := dial(t, address)
+	for range 3 {
+		c.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+		if status, _, body := c.answer("POST"); status != 200 || body != "abc" {
+			t.Fatalf("%d %q", status, body)
+		}
+		c.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n")
+		c.send("abc")
+		if status, _, body := c.answer("POST"); status != 200 || body != "abc" {
+			t.Fatalf("%d %q", status, body)
+		}
+	}
+}
