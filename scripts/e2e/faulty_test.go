@@ -87,6 +87,61 @@ func TestCrashLoop(t *testing.T) {
 	}
 }
 
+// Three kills in a row look like a crash loop. A node that has only what it was killed with
+// serves it again after a while, with and without a control plane.
+func TestKilledWithOneConfiguration(t *testing.T) {
+	for name, control := range map[string]bool{"control plane": true, "no control plane": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, 0)
+			up := newEcho(t, "up")
+			c.serve("one", up.URL, "/one")
+			n := c.addNode()
+			serves := func() {
+				eventually(t, soon, func() error { return n.try("GET", "/one", nil).is(200) }, n.program)
+			}
+			serves()
+			eventually(t, soon, func() error {
+				if row := c.listed()["node1"]; fmt.Sprint(row["persisted"]) != fmt.Sprint(row["position"]) {
+					return fmt.Errorf("on disk is %v of %v", row["persisted"], row["position"])
+				}
+				return nil
+			}, n.program)
+			if !control {
+				c.control.stop()
+			}
+			for i := range 3 {
+				n.kill()
+				n.start()
+				if i < 2 {
+					serves()
+				}
+			}
+			eventually(t, soon, func() error {
+				r := n.status.try("GET", "/status", nil)
+				if err := r.is(200); err != nil {
+					return err
+				}
+				if f := fmt.Sprint(r.at("configuration")); !strings.Contains(f, "ended 3 times") {
+					return fmt.Errorf("the node says %s", f)
+				}
+				return nil
+			}, n.program)
+			if r := n.try("GET", "/one", nil); r.is(200) == nil {
+				t.Error("what is refused is served")
+			}
+			serves()
+			n.ready()
+			if f := n.configuration(); f["refused"] != nil || f["source"] != "cache" {
+				t.Errorf("the node says %v", f)
+			}
+			if control {
+				c.state(n, soon, "applied")
+			}
+		})
+	}
+}
+
 // What changes in the memory that requests are served from is found and put right.
 func TestFlippedMemory(t *testing.T) {
 	c := newFaulty(t)

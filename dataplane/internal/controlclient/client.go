@@ -59,6 +59,9 @@ type Options struct {
 	Report func() []byte
 	// Traffic is sent every few seconds; nil sends none.
 	Traffic Traffic
+	// Patience is how long a node that has nothing else to serve waits for a configuration
+	// later than what Guard refuses, before that is tried again; 0 means 10s.
+	Patience time.Duration
 	// MinBackoff and MaxBackoff bound the waits between tries; 0 means 100ms and 15s.
 	MinBackoff, MaxBackoff time.Duration
 	// Logger; nil logs nothing.
@@ -117,6 +120,8 @@ type Client struct {
 	facts Facts
 	live  *asking  // what may ask the control plane now, nil for nothing
 	at    *session // the one that lives, nil for none
+	// hangUp ends the session that is or is being made, nil before the first.
+	hangUp context.CancelCauseFunc
 }
 
 // New checks the options.
@@ -136,6 +141,9 @@ func New(o Options) (*Client, error) {
 	}
 	if o.MinBackoff == 0 {
 		o.MinBackoff = 100 * time.Millisecond
+	}
+	if o.Patience == 0 {
+		o.Patience = 10 * time.Second
 	}
 	if o.MaxBackoff == 0 {
 		o.MaxBackoff = 15 * time.Second
@@ -177,6 +185,7 @@ func (c *Client) Run(ctx context.Context) error {
 	work.Go(func() { c.saver.run(saving, c) })
 	checking, stopChecks := context.WithCancel(ctx)
 	work.Go(func() { c.check(checking) })
+	work.Go(func() { c.relent(checking) })
 	defer func() {
 		stopChecks()
 		stop()

@@ -508,6 +508,129 @@ func TestCrashLoop(t *testing.T) {
 	}
 }
 
+// TestNothingElseToServe holds that a node that has only what it was killed with serves it
+// in the end: from its disk when there is no later one, and from the control plane when its
+// disk does not have it.
+func TestNothingElseToServe(t *testing.T) {
+	one := many(1)
+	position := config.Position{Lineage: "l", Generation: 1, Revision: 1, Root: roothash.Root(one.root())}
+	killed := func(t *testing.T) *crashloop.Guard {
+		t.Helper()
+		dir := t.TempDir()
+		for range 3 {
+			g, err := crashloop.Open(crashloop.Options{Dir: dir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.Applying(position)
+		}
+		g, err := crashloop.Open(crashloop.Options{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	onDisk := func(t *testing.T) string {
+		t.Helper()
+		dir := t.TempDir()
+		c := newControl(t)
+		cl := c.start(&applier{}, func(o *controlclient.Options) { o.Cache = openCache(t, dir) })
+		s := c.next(time.Second)
+		s.snapshot(1, one, false)
+		s.ackOf(configv1.Ack_STATE_PERSISTED)
+		cl.stop()
+		return dir
+	}
+	t.Run("from disk", func(t *testing.T) {
+		dir, g := onDisk(t), killed(t)
+		c := newControl(t)
+		c.server.Stop() // there is nobody
+		cl := c.start(&applier{}, func(o *controlclient.Options) {
+			o.Cache, o.Guard, o.Patience = openCache(t, dir), g, 300*time.Millisecond
+		})
+		if f := cl.Facts(); !f.Position.IsZero() || f.Refused != position {
+			t.Errorf("facts %+v", f)
+		}
+		eventually(t, func() error {
+			if f := cl.Facts(); f.Position != position || f.Source != config.SourceCache || !f.Refused.IsZero() || f.Reasons != nil {
+				return fmt.Errorf("facts %+v", f)
+			}
+			return nil
+		})
+		cl.stop()
+	})
+	for name, cached := range map[string]bool{"connected": true, "from the control plane": false} {
+		t.Run(name, func(t *testing.T) {
+			dir, g := t.TempDir(), killed(t)
+			if cached {
+				dir = onDisk(t)
+			}
+			c := newControl(t)
+			cl := c.start(&applier{}, func(o *controlclient.Options) {
+				o.Cache, o.Guard, o.Patience = openCache(t, dir), g, 300*time.Millisecond
+			})
+			s := c.next(time.Second)
+			if h := s.hello; h.GetPosition() != nil || h.GetRefused().GetRevision() != 1 {
+				t.Errorf("first hello %v", h)
+			}
+			s = c.next(time.Second)
+			if h := s.hello; h.GetRefused() != nil || len(h.GetRefusals()) > 0 || (h.GetPosition().GetRevision() == 1) != cached {
+				t.Errorf("second hello %v", h)
+			}
+			if !cached {
+				s.snapshot(1, one, false)
+				s.ackOf(configv1.Ack_STATE_APPLIED)
+			}
+			if f := cl.Facts(); f.Position != position {
+				t.Errorf("facts %+v", f)
+			}
+			cl.stop()
+		})
+	}
+	t.Run("a later one comes", func(t *testing.T) {
+		dir, g := onDisk(t), killed(t)
+		c := newControl(t)
+		cl := c.start(&applier{}, func(o *controlclient.Options) {
+			o.Cache, o.Guard, o.Patience = openCache(t, dir), g, 300*time.Millisecond
+		})
+		s := c.next(time.Second)
+		two := many(2)
+		s.snapshot(2, two, false)
+		s.ackOf(configv1.Ack_STATE_APPLIED)
+		time.Sleep(600 * time.Millisecond)
+		if f := cl.Facts(); f.Position.Revision != 2 || !f.Connected {
+			t.Errorf("facts %+v", f)
+		}
+		cl.stop()
+	})
+	t.Run("an earlier one is served", func(t *testing.T) {
+		dir := t.TempDir()
+		_, _, three := saved(t, dir)
+		state := t.TempDir()
+		for range 3 {
+			g, err := crashloop.Open(crashloop.Options{Dir: state})
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.Applying(config.Position{Lineage: "l", Generation: 1, Revision: 3, Root: roothash.Root(three.root())})
+		}
+		g, err := crashloop.Open(crashloop.Options{Dir: state})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newControl(t)
+		cl := c.start(&applier{}, func(o *controlclient.Options) {
+			o.Cache, o.Guard, o.Patience = openCache(t, dir), g, 300*time.Millisecond
+		})
+		c.next(time.Second)
+		time.Sleep(600 * time.Millisecond)
+		if f := cl.Facts(); f.Position.Revision != 2 || f.Refused.Revision != 3 || !f.Connected {
+			t.Errorf("facts %+v", f)
+		}
+		cl.stop()
+	})
+}
+
 // ackOf passes over acks of another state.
 func (s *stream) ackOf(want configv1.Ack_State) *configv1.Ack {
 	s.t.Helper()

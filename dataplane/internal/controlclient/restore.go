@@ -2,6 +2,7 @@ package controlclient
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/config"
@@ -13,11 +14,15 @@ const maxRestores = 4
 
 // Restore serves what the disk cache holds, or the fallback. What is damaged, can not be
 // built or is refused is passed over for what was there before, and nothing usable is no
-// error: the node waits for the control plane. It must be called before Run, or not at
-// all.
+// error: the node waits for the control plane, and Run relents when what was refused is
+// all that there is. It must be called before Run, or not at all.
 func (c *Client) Restore(ctx context.Context) {
 	c.applying.Lock()
 	defer c.applying.Unlock()
+	c.restoreLocked(ctx)
+}
+
+func (c *Client) restoreLocked(ctx context.Context) {
 	if p, why, ok := c.refused(); ok {
 		c.log.Error("a configuration is refused until there is a later one", "revision", p.Revision, "reason", why)
 		c.update(func(f *Facts) { f.Refused, f.Reasons = p, []config.EntityError{{Message: why}} })
@@ -41,6 +46,49 @@ func (c *Client) Restore(ctx context.Context) {
 			}
 		})
 	}
+}
+
+// errRelented ends a session whose hello has refused what is tried again.
+var errRelented = errors.New("what was refused is tried again")
+
+// relent tries what is refused once more when nothing else has come to be served for a
+// while: three kills in a row look like three crashes, and a node that serves nothing does
+// not get worse.
+func (c *Client) relent(ctx context.Context) {
+	if _, _, ok := c.refused(); !ok {
+		return
+	}
+	timer := time.NewTimer(c.o.Patience)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-timer.C:
+	}
+	if c.tryRefused(ctx) {
+		c.mu.Lock()
+		if c.hangUp != nil {
+			c.hangUp(errRelented)
+		}
+		c.mu.Unlock()
+	}
+}
+
+func (c *Client) tryRefused(ctx context.Context) bool {
+	c.applying.Lock()
+	defer c.applying.Unlock()
+	p, why, ok := c.refused()
+	if !ok || !c.state.position.IsZero() {
+		return false
+	}
+	c.log.Warn("there is nothing else to serve: what was refused is tried again", "revision", p.Revision, "reason", why)
+	told := c.excludes(c.Facts().Refused)
+	c.o.Guard.Relent()
+	if told {
+		c.update(func(f *Facts) { f.Refused, f.Reasons = config.Position{}, nil })
+	}
+	c.restoreLocked(ctx)
+	return true
 }
 
 func (c *Client) refused() (p config.Position, why string, ok bool) {
@@ -95,7 +143,7 @@ func (c *Client) restore(ctx context.Context, u config.Update) ([]config.EntityE
 	}
 	c.state = next
 	if u.Source == config.SourceCache {
-		c.saver.done = next.sequence
+		c.saver.done.Store(next.sequence)
 		c.saver.onDisk(u.To)
 	} else {
 		c.saver.add(unsaved{u, next.sequence})

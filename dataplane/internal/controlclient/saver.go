@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -30,8 +31,9 @@ type saver struct {
 	last   config.Position       // that is on disk
 	signal chan struct{}
 
+	done atomic.Uint64 // the sequence that is on disk
+
 	// owned by run
-	done   uint64 // the sequence that is on disk
 	broken bool
 	again  time.Time // not to be tried before, when broken
 }
@@ -143,9 +145,9 @@ func (s *saver) run(ctx context.Context, c *Client) {
 }
 
 func (s *saver) save(u unsaved, saved func(config.Position), c *Client) {
-	if u.sequence <= s.done && !u.Whole {
+	if u.sequence <= s.done.Load() && !u.Whole {
 		// A base that was written meanwhile has it.
-		if saved != nil && u.sequence == s.done {
+		if saved != nil && u.sequence == s.done.Load() {
 			saved(u.To)
 		}
 		return
@@ -167,7 +169,7 @@ func (s *saver) save(u unsaved, saved func(config.Position), c *Client) {
 		c.update(func(f *Facts) { f.CacheError = err.Error() })
 		return
 	}
-	s.done = sequence
+	s.done.Store(sequence)
 	s.onDisk(s.cache.Position())
 	if s.broken {
 		s.log.Info("configuration is on disk again", "revision", u.To.Revision)

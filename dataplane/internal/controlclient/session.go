@@ -93,6 +93,9 @@ func (c *Client) session(ctx context.Context) (heard bool, hint time.Duration, e
 	defer func() { _ = conn.Close() }()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	c.mu.Lock()
+	c.hangUp = cancel
+	c.mu.Unlock()
 	stream, err := configv1.NewSyncServiceClient(conn).Sync(ctx)
 	if err != nil {
 		return false, 0, err

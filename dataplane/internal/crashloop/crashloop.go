@@ -3,7 +3,8 @@
 // processes in a row that end without being told to, each within a minute of applying a
 // configuration that no process has served for a minute, make those configurations
 // refused. The next start serves what was there before them, and they are not applied
-// again until the control plane has a later one.
+// again until the control plane has a later one, or until a process that has nothing else
+// to serve relents.
 //
 // A process that is killed counts as one that crashed: what runs out of memory ends so.
 // The package refuses to know what a configuration is.
@@ -17,6 +18,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -264,6 +266,23 @@ func (g *Guard) Applied(p config.Position) {
 		return
 	}
 	g.record.Refused = nil
+	g.write()
+}
+
+// Relent has what is refused tried once more: it is for a process that has nothing else to
+// serve, which can not get worse by it. One more crash within a minute of applying it makes
+// it refused again.
+func (g *Guard) Relent() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := &g.record
+	if r.Refused == nil {
+		return
+	}
+	first := r.Refused.Last
+	first.Revision = r.Refused.First
+	r.Crashes = append(slices.Repeat([]position{r.Refused.Last}, limit-2), first)
+	r.Refused = nil
 	g.write()
 }
 

@@ -103,6 +103,33 @@ func TestLoops(t *testing.T) {
 				m.crash(time.Second, 6)
 			}
 		}, []uint64{6}, []uint64{4, 7}},
+		"tried again": {func(m *machine) {
+			for range 3 {
+				m.crash(time.Second, 5)
+			}
+			m.start().Relent()
+		}, nil, []uint64{5}},
+		"tried again, and no better": {func(m *machine) {
+			for _, r := range []uint64{5, 6, 7} {
+				m.crash(time.Second, r)
+			}
+			m.start().Relent()
+			m.crash(time.Second, 7)
+		}, []uint64{5, 6, 7}, []uint64{4, 8}},
+		"tried again, and it went well": {func(m *machine) {
+			for range 3 {
+				m.crash(time.Second, 5)
+			}
+			m.start().Relent()
+			m.crash(2*time.Minute, 5)
+			m.crash(time.Second, 6)
+			m.crash(time.Second, 6)
+		}, nil, []uint64{5, 6}},
+		"nothing to try again": {func(m *machine) {
+			m.crash(time.Second, 5)
+			m.start().Relent()
+			m.crash(time.Second, 5)
+		}, nil, []uint64{5}},
 		"could not be applied": {func(m *machine) {
 			for range 4 {
 				g := m.start()
