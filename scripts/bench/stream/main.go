@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -45,7 +46,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.seconds, "seconds", 240, "about how long all of it may take; what does not fit is named")
 	flag.BoolVar(&o.full, "full", false, "measure with a million routes as well, and more often; takes half an hour and 12 GB")
-	flag.StringVar(&o.only, "only", "", "run only the parts whose name holds this: latency, fleet, size, disk, load, write, repair")
+	flag.StringVar(&o.only, "only", "", "run only the parts whose name holds this: "+strings.Join(names(), ", "))
 	flag.IntVar(&o.nodes, "nodes", 5000, "how many nodes the largest fleet has")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the built programs")
 	flag.Parse()
@@ -58,6 +59,9 @@ func main() {
 func run(o options) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	if !slices.ContainsFunc(names(), func(name string) bool { return strings.Contains(name, o.only) }) {
+		return fmt.Errorf("-only: no part has %q in its name; there are %s", o.only, strings.Join(names(), ", "))
+	}
 	if o.full {
 		o.seconds = max(o.seconds, 3600)
 	}
@@ -103,8 +107,39 @@ func (b *bench) all(ctx context.Context) error {
 	return nil
 }
 
+// part is what can be measured alone, with configurations of some sizes.
+type part struct {
+	name string
+	run  func(b *bench, ctx context.Context, p *planes, at string) error
+	at   func(routes int) bool
+}
+
+// parts measure all goals, in this order.
+var parts = []part{
+	{"write", (*bench).writes, large},
+	{"size", (*bench).oneChange, large},
+	{"latency", (*bench).latency, func(int) bool { return true }},
+	{"fleet", (*bench).fleet, func(routes int) bool { return routes == 1_000 }},
+	{"load", (*bench).underLoad, func(routes int) bool { return routes == 100_000 }},
+	{"repair", (*bench).repair, large},
+	{"disk", (*bench).fromDisk, large},
+}
+
+func large(routes int) bool { return routes > 1_000 }
+
+func names() (out []string) {
+	for _, p := range parts {
+		out = append(out, p.name)
+	}
+	return out
+}
+
 // size measures with a configuration of some size.
 func (b *bench) size(ctx context.Context, routes int) (err error) {
+	wanted := slices.DeleteFunc(slices.Clone(parts), func(p part) bool { return !p.at(routes) || !strings.Contains(p.name, b.o.only) })
+	if len(wanted) == 0 {
+		return nil
+	}
 	at := short(routes) + " routes"
 	fmt.Printf("%s: loading\n", at)
 	p, err := startPlanes(ctx, filepath.Join(b.dir, short(routes)), b.o.bin, routes)
@@ -115,28 +150,13 @@ func (b *bench) size(ctx context.Context, routes int) (err error) {
 		return err
 	}
 	fmt.Printf("%s: loaded in %.1f s\n", at, p.loaded.Seconds())
-	for _, part := range []struct {
-		name string
-		run  func(context.Context, *planes, string) error
-		runs bool
-	}{
-		{"write", b.writes, routes > 1_000},
-		{"size", b.oneChange, routes > 1_000},
-		{"latency", b.latency, true},
-		{"fleet", b.fleet, routes == 1_000},
-		{"load", b.underLoad, routes == 100_000},
-		{"repair", b.repair, routes > 1_000},
-		{"disk", b.fromDisk, routes > 1_000},
-	} {
-		if !part.runs || !strings.Contains(part.name, b.o.only) {
-			continue
-		}
+	for _, part := range wanted {
 		if time.Now().After(b.until) {
 			b.table.skip(part.name, at, "the time was over; give more with -seconds")
 			continue
 		}
 		began := time.Now()
-		if err := part.run(ctx, p, at); err != nil {
+		if err := part.run(b, ctx, p, at); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 		fmt.Printf("%s: %s took %.1f s\n", at, part.name, time.Since(began).Seconds())
