@@ -46,8 +46,11 @@ func TestUnreadResponsesHoldUpNobody(t *testing.T) {
 // TestUnwantedBodiesHoldUpNobody holds that a server gives back the room of bodies that it
 // does not read any more, though it still answers.
 func TestUnwantedBodiesHoldUpNobody(t *testing.T) {
+	const streams = 8
 	release := make(chan struct{})
 	defer close(release)
+	var looked sync.WaitGroup // the connection must not end before
+	looked.Add(streams)
 	client, _ := pair(t, h2.Options{}, func(s *h2.Stream) {
 		if fields, _, err := s.Head(long); err != nil || fields[0].Value == "POST" {
 			respond(s)
@@ -57,10 +60,11 @@ func TestUnwantedBodiesHoldUpNobody(t *testing.T) {
 		if n, err := s.Read(make([]byte, 1), long); !errors.Is(err, h2.ErrEnded) {
 			t.Errorf("Read = %d, %v", n, err)
 		}
+		looked.Done()
 		<-release
 		_ = s.WriteHead(status("200"), true)
 	})
-	for range 8 {
+	for range streams {
 		s, _, err := client.Open(get, false, false)
 		if err != nil {
 			t.Fatal(err)
@@ -69,7 +73,9 @@ func TestUnwantedBodiesHoldUpNobody(t *testing.T) {
 		if _, err := s.Write(make([]byte, 60_000), false, long); err != nil {
 			t.Fatal(err)
 		}
+		s.Flush()
 	}
+	looked.Wait()
 }
 
 // TestLongBodies holds that a body that comes without a pause is no frame that stays cut.
