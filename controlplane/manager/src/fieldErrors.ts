@@ -31,13 +31,16 @@ function inputOf(form: Element, path: string): HTMLElement | null {
   return null
 }
 
+/** Takes away what a field was marked with. */
+function unmark(input: Element): void {
+  input.removeAttribute('aria-invalid')
+  input.removeAttribute('aria-describedby')
+  input.removeAttribute('data-field-error')
+}
+
 export function clearFieldErrors(): void {
   document.querySelectorAll(`.${mark}`).forEach((note) => { note.remove() })
-  document.querySelectorAll('[data-field-error]').forEach((input) => {
-    input.removeAttribute('aria-invalid')
-    input.removeAttribute('aria-describedby')
-    input.removeAttribute('data-field-error')
-  })
+  document.querySelectorAll('[data-field-error]').forEach(unmark)
 }
 
 /** Shows the errors of an answer's body, and goes to the first. */
@@ -45,25 +48,31 @@ export function showFieldErrors(body: unknown): void {
   clearFieldErrors()
   const form = document.querySelector('#content')
   const fields = body && typeof body === 'object' && 'fields' in body ? flatten(body.fields) : []
-  let first: HTMLElement | undefined
-  for (const [index, [path, text]] of fields.entries()) {
+  // Elements of a list share a field.
+  const byInput = new Map<HTMLElement, Array<[path: string, text: string]>>()
+  for (const [path, text] of fields) {
     const input = form && inputOf(form, path)
-    if (!input) {
-      continue
+    if (input) {
+      byInput.set(input, [...byInput.get(input) ?? [], [path, text]])
     }
+  }
+  for (const [index, [input, errors]] of [...byInput].entries()) {
     const note = document.createElement('p')
     note.className = mark
     note.id = `field-error-${index}`
-    note.dataset.testid = `field-error-${path}`
-    note.textContent = text
+    note.dataset.testid = `field-error-${errors[0]![0]}`
+    note.textContent = errors.map(([, text]) => text).join('; ')
     const box = input.closest('.k-input, .k-select, .k-textarea, .k-multiselect, .k-input-switch, [class*="k-checkbox"]') ?? input
     box.insertAdjacentElement('afterend', note)
     input.setAttribute('aria-invalid', 'true')
     input.setAttribute('aria-describedby', note.id)
     input.setAttribute('data-field-error', '')
-    input.addEventListener('input', () => { note.remove() }, { once: true })
-    first ??= input
+    input.addEventListener('input', () => {
+      note.remove()
+      unmark(input)
+    }, { once: true })
   }
+  const [first] = byInput.keys()
   first?.focus({ preventScroll: true })
   first?.scrollIntoView({ block: 'center' })
 }

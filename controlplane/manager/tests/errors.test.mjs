@@ -29,6 +29,9 @@ describe('errors', () => {
     // Another name is good.
     await page.getByTestId('consumer-form-username').fill(`free-${Date.now()}`)
     await note.waitFor({ state: 'detached' })
+    for (const mark of ['aria-invalid', 'aria-describedby']) {
+      assert.notEqual(await page.getByTestId('consumer-form-username').getAttribute(mark), mark === 'aria-invalid' ? 'true' : 'field-error-0')
+    }
     await page.getByTestId('consumer-create-form-submit').click()
     await page.waitForURL(/consumers\/[0-9a-f-]{36}$/)
     await t.check({ expect: [409] })
