@@ -132,18 +132,27 @@ type answer struct {
 	err error
 }
 
-// do sends text as it is.
-func (g *gateway) do(text string) answer {
+// sent opens a connection and sends text as it is; all of it and what comes back may take as
+// long as limit.
+func (g *gateway) sent(text string, limit time.Duration) net.Conn {
 	g.t.Helper()
 	nc, err := net.Dial("tcp", g.address)
 	if err != nil {
 		g.t.Fatal(err)
 	}
-	defer func() { _ = nc.Close() }()
-	_ = nc.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = nc.SetDeadline(time.Now().Add(limit))
 	if _, err := io.WriteString(nc, text); err != nil {
+		_ = nc.Close()
 		g.t.Fatal(err)
 	}
+	return nc
+}
+
+// do sends text as it is.
+func (g *gateway) do(text string) answer {
+	g.t.Helper()
+	nc := g.sent(text, 5*time.Second)
+	defer func() { _ = nc.Close() }()
 	method, _, _ := strings.Cut(text, " ")
 	resp, err := http.ReadResponse(bufio.NewReader(nc), &http.Request{Method: method})
 	if err != nil {

@@ -130,15 +130,8 @@ func answerWithTrailers(nc net.Conn, requests chan<- string) {
 // raw sends text and returns all that comes back until the gateway closes.
 func (g *gateway) raw(text string) string {
 	g.t.Helper()
-	nc, err := net.Dial("tcp", g.address)
-	if err != nil {
-		g.t.Fatal(err)
-	}
+	nc := g.sent(text, 30*time.Second)
 	defer func() { _ = nc.Close() }()
-	_ = nc.SetDeadline(time.Now().Add(30 * time.Second))
-	if _, err := io.WriteString(nc, text); err != nil {
-		g.t.Fatal(err)
-	}
 	b, err := io.ReadAll(nc)
 	if err != nil {
 		g.t.Errorf("after %q: %v", b, err)
