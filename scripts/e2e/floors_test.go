@@ -107,7 +107,7 @@ func TestArrowsPointDown(t *testing.T) {
 			{"controlplane/internal/catalog", "controlplane/internal/hub"},
 			{"controlplane/internal/snapshot", "controlplane/internal/lease", "controlplane/internal/history", "controlplane/internal/access", "controlplane/internal/audit", "controlplane/internal/identity", "controlplane/internal/traffic"},
 			{"controlplane/internal/store"},
-			{"controlplane/internal/spool"},
+			{"controlplane/internal/spool", "controlplane/internal/wire"},
 		},
 		{
 			{"dataplane/cmd"},

@@ -36,7 +36,7 @@ type Desk interface {
 type questions struct {
 	service *service
 	session *hub.Session
-	slots   chan struct{}
+	slots   chan struct{} // capacity maxAsking; made with the first that needs one
 }
 
 // take answers a question: leases at once, writes in a goroutine of their own.
@@ -48,6 +48,9 @@ func (q *questions) take(ctx context.Context, m *configv1.Ask) error {
 	case *configv1.Ask_LeaseRequests:
 		return q.reply(q.lease(m, question.LeaseRequests))
 	case *configv1.Ask_EntityWrites:
+		if q.slots == nil { // most nodes never ask
+			q.slots = make(chan struct{}, maxAsking)
+		}
 		select {
 		case q.slots <- struct{}{}:
 		default:

@@ -22,7 +22,7 @@ type budget struct {
 	words, bytes float64 // left
 }
 
-func newBudget(now time.Time) *budget { return &budget{now, wordsAtOnce, bytesAtOnce} }
+func newBudget(now time.Time) budget { return budget{now, wordsAtOnce, bytesAtOnce} }
 
 // take tells whether a word of a size is still within bounds.
 func (b *budget) take(now time.Time, size int) bool {

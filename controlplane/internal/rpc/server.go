@@ -13,14 +13,13 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/keepalive"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/access"
 	"github.com/sluice-gateway/sluice/controlplane/internal/audit"
 	"github.com/sluice-gateway/sluice/controlplane/internal/hub"
 	"github.com/sluice-gateway/sluice/controlplane/internal/traffic"
+	"github.com/sluice-gateway/sluice/controlplane/internal/wire"
 	clusterv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/cluster/v1"
 	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
 )
@@ -47,7 +46,7 @@ type Options struct {
 
 // Server is the gRPC server of the link.
 type Server struct {
-	grpc *grpc.Server
+	wire *wire.Server
 	hub  *hub.Hub
 	sync *service
 }
@@ -56,11 +55,7 @@ const (
 	// A hello with labels and plugins, and a command's result, are the largest words of
 	// a node.
 	maxReceive = 4 << 20
-	// Buffers for writing are shared: a node at rest holds none. There is none for reading
-	// either, since TLS has one already.
-	writeBuffer = 8 << 10
-	// window is what a node may send ahead of being read. It is fixed, for measuring what
-	// the network could take costs a ping a delivery.
+	// window is what a node may send ahead of being heard.
 	window = 64 << 10
 	// idle is how long a connection without a call stays: nobody who may only join holds one.
 	idle = time.Minute
@@ -74,24 +69,22 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	g := grpc.NewServer(
-		grpc.Creds(linkCredentials{credentials.NewTLS(o.TLS)}),
-		grpc.ForceServerCodecV2(newCodec()),
-		grpc.MaxRecvMsgSize(maxReceive), grpc.MaxConcurrentStreams(4), grpc.MaxHeaderListSize(16<<10),
-		grpc.ReadBufferSize(0), grpc.WriteBufferSize(writeBuffer),
-		grpc.StaticStreamWindowSize(window), grpc.StaticConnWindowSize(window),
-		grpc.ConnectionTimeout(20*time.Second),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 15 * time.Second, MaxConnectionIdle: idle}),
-		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-	)
+	w, err := wire.New(wire.Options{
+		Credentials: linkCredentials{credentials.NewTLS(o.TLS)},
+		MaxMessage:  maxReceive, MaxStreams: 4, MaxHeader: 16 << 10, Window: window,
+		Handshake: 20 * time.Second, Idle: idle, Stall: stall,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make rpc server: %w", err)
+	}
 	service := &service{hub: o.Hub, desk: o.Desk, traffic: o.Traffic, members: o.Members, version: o.Version, log: o.Logger, watch: newWatch()}
-	configv1.RegisterSyncServiceServer(g, service)
+	w.Stream(configv1.SyncService_Sync_FullMethodName, service.open)
 	if o.Members != nil {
-		clusterv1.RegisterJoinServiceServer(g, &joining{
+		clusterv1.RegisterJoinServiceServer(w, &joining{
 			members: o.Members, hub: o.Hub, audit: o.Audit, log: o.Logger, throttle: access.NewThrottle(nil), slots: make(chan struct{}, mostIssuing),
 		})
 	}
-	return &Server{grpc: g, hub: o.Hub, sync: service}, nil
+	return &Server{wire: w, hub: o.Hub, sync: service}, nil
 }
 
 // Serve accepts nodes until Stop. It closes the listener.
@@ -101,7 +94,7 @@ func (s *Server) Serve(l net.Listener) error {
 	work.Go(func() { s.sync.watch.run(ctx) })
 	defer work.Wait()
 	defer stop()
-	if err := s.grpc.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := s.wire.Serve(l); !errors.Is(err, wire.ErrStopped) {
 		return fmt.Errorf("serve data planes on %s: %w", l.Addr(), err)
 	}
 	return nil
@@ -111,16 +104,6 @@ func (s *Server) Serve(l net.Listener) error {
 // ends.
 func (s *Server) Stop(ctx context.Context) {
 	s.hub.Stop()
-	done := make(chan struct{})
-	go func() {
-		s.grpc.GracefulStop()
-		close(done)
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		s.grpc.Stop()
-		<-done
-	}
+	s.wire.Stop(ctx)
 	s.sync.work.Wait()
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/hashicorp/go-hclog"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
@@ -24,6 +23,7 @@ import (
 	"github.com/sluice-gateway/sluice/controlplane/internal/snapshot"
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
 	"github.com/sluice-gateway/sluice/controlplane/internal/traffic"
+	"github.com/sluice-gateway/sluice/controlplane/internal/wire"
 	configv1 "github.com/sluice-gateway/sluice/proto/gen/sluice/config/v1"
 	"github.com/sluice-gateway/sluice/shared/roothash"
 	"github.com/sluice-gateway/sluice/shared/tlsutil"
@@ -59,8 +59,6 @@ const (
 var errTooLong = fmt.Errorf("text is longer than %d bytes", maxText)
 
 type service struct {
-	configv1.UnimplementedSyncServiceServer
-
 	hub     *hub.Hub
 	desk    Desk
 	traffic *traffic.Store
@@ -68,37 +66,55 @@ type service struct {
 	version string
 	log     hclog.Logger
 	watch   *watch
-	work    sync.WaitGroup // receivers
+	work    sync.WaitGroup // answers
 }
 
-type stream = grpc.BidiStreamingServer[configv1.SyncRequest, configv1.SyncResponse]
+// talk is one node's stream. Serve sends, and the connection's reader hears: thousands of
+// nodes are at rest here, and each goroutine has a stack.
+type talk struct {
+	*service
 
-// Sync implements configv1.SyncServiceServer. It sends, and a goroutine of its own hears:
-// thousands of nodes are at rest here, and each goroutine has a stack.
-func (s *service) Sync(st stream) error {
+	stream   *wire.Stream
+	link     linkInfo
+	life     *vitals
+	ctx      context.Context //nolint:containedctx // of what is sent and of what is heard
+	cancel   context.CancelCauseFunc
+	sessions chan *hub.Session // capacity 1
+
+	// of the reader
+	session *hub.Session // since the hello
+	asked   questions
+	budget  budget
+}
+
+// open implements wire.Open.
+func (s *service) open(st *wire.Stream) wire.Handler {
+	t := &talk{service: s, stream: st, sessions: make(chan *hub.Session, 1)}
+	t.ctx, t.cancel = context.WithCancelCause(st.Context())
 	link, err := linkOf(st.Context())
+	if err == nil && len(link.State.PeerCertificates) == 0 {
+		err = joinStatus(identity.ErrNoCertificate) // who may only join is not listened to
+	}
+	t.link, t.life = link, s.watch.add(link.conn)
 	if err != nil {
-		return err
+		t.cancel(err)
 	}
-	if len(link.State.PeerCertificates) == 0 {
-		return joinStatus(identity.ErrNoCertificate) // who may only join is not listened to
-	}
-	ctx, cancel := context.WithCancelCause(st.Context())
-	defer cancel(nil)
-	life := s.watch.add(link.conn)
-	defer s.watch.remove(life)
-	sessions := make(chan *hub.Session, 1)
-	s.work.Go(func() { cancel(s.receive(st, link, life, sessions, cancel)) })
+	return t
+}
 
-	session, err := greet(ctx, sessions)
+// Serve implements wire.Handler.
+func (t *talk) Serve() error {
+	defer t.cancel(nil)
+	defer t.watch.remove(t.life)
+	session, err := t.greet()
 	if err == nil {
-		err = s.send(ctx, &sender{st, life}, session)
+		err = t.send(session)
 	}
-	// Why the receiver ended says more than how that looks to the sender.
-	if cause := context.Cause(ctx); cause != nil {
+	// Why the reader ended says more than how that looks to the sender.
+	if cause := context.Cause(t.ctx); cause != nil {
 		err = cause
 	}
-	switch why := life.why.Load(); {
+	switch why := t.life.why.Load(); {
 	case why != nil:
 		return status.Error(codes.DeadlineExceeded, *why)
 	case errors.Is(err, io.EOF):
@@ -107,31 +123,73 @@ func (s *service) Sync(st stream) error {
 	return err
 }
 
-// sender notes while it sends.
-type sender struct {
-	stream
-	life *vitals
+// Gone implements wire.Handler.
+func (t *talk) Gone(why error) {
+	// First, for the sender would say goodbye to a session that has ended.
+	t.cancel(why)
+	if t.session != nil {
+		t.session.Close(why)
+	}
 }
 
-// SendMsg implements grpc.ServerStream.
-func (s *sender) SendMsg(m any) error {
-	s.life.sending.Store(time.Now().UnixNano())
-	defer s.life.sending.Store(0)
-	return s.stream.SendMsg(m)
+// Hear implements wire.Handler.
+func (t *talk) Hear(message []byte) error {
+	if t.ctx.Err() != nil {
+		return context.Cause(t.ctx)
+	}
+	m := &configv1.SyncRequest{}
+	if err := proto.Unmarshal(message, m); err != nil {
+		return status.Errorf(codes.InvalidArgument, "a message can't be decoded: %v", err)
+	}
+	if t.session == nil {
+		return t.begin(m)
+	}
+	now := time.Now()
+	t.life.heard.Store(now.UnixNano())
+	if !t.budget.take(now, len(message)) {
+		return status.Error(codes.ResourceExhausted, errTooMuch.Error())
+	}
+	var err error
+	switch {
+	case t.session.Ended():
+		// What it says does not count any more.
+	case m.GetAsk() != nil:
+		err = t.asked.take(t.stream.Context(), m.GetAsk())
+	case m.GetTraffic() != nil:
+		err = t.counted(t.session, m.GetTraffic())
+	default:
+		err = hear(t.session, m)
+	}
+	if err != nil {
+		return status.Error(codes.InvalidArgument, err.Error())
+	}
+	return nil
 }
 
-// Send implements grpc.BidiStreamingServer.
-func (s *sender) Send(m *configv1.SyncResponse) error { return s.SendMsg(m) }
+// write sends a message that is encoded, and notes that it does.
+func (t *talk) write(message []byte) error {
+	t.life.sending.Store(time.Now().UnixNano())
+	defer t.life.sending.Store(0)
+	return t.stream.Send(message) //nolint:wrapcheck // it has a status
+}
+
+func (t *talk) say(m *configv1.SyncResponse) error {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		return status.Errorf(codes.Internal, "encode a message: %v", err)
+	}
+	return t.write(b)
+}
 
 // greet waits for the session that follows a hello.
-func greet(ctx context.Context, sessions <-chan *hub.Session) (*hub.Session, error) {
+func (t *talk) greet() (*hub.Session, error) {
 	timer := time.NewTimer(helloTimeout)
 	defer timer.Stop()
 	select {
-	case session := <-sessions:
+	case session := <-t.sessions:
 		return session, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	case <-t.ctx.Done():
+		return nil, context.Cause(t.ctx)
 	case <-timer.C:
 		return nil, status.Error(codes.DeadlineExceeded, "no hello")
 	}
@@ -146,75 +204,44 @@ func linkOf(ctx context.Context) (linkInfo, error) {
 	return linkInfo{}, status.Error(codes.Internal, "the link is not known")
 }
 
-// receive hears a node until its stream ends. It owns the session.
-func (s *service) receive(st stream, link linkInfo, life *vitals, sessions chan<- *hub.Session, cancel context.CancelCauseFunc) (err error) {
-	first, err := st.Recv()
-	if err != nil {
-		return err
-	}
+// begin makes the session that a hello asks for.
+func (t *talk) begin(first *configv1.SyncRequest) error {
 	hello := first.GetHello()
 	if hello == nil {
 		return status.Error(codes.InvalidArgument, "the first message is not a hello")
 	}
-	h, err := introduce(link, hello)
+	h, err := introduce(t.link, hello)
 	if err != nil {
 		return status.Error(codes.InvalidArgument, err.Error())
 	}
 	if hello.GetProtocolMin() > Protocol || hello.GetProtocolMax() < Protocol {
 		return status.Errorf(codes.FailedPrecondition, "the control plane speaks protocol %d, the node %d to %d", Protocol, hello.GetProtocolMin(), hello.GetProtocolMax())
 	}
-	if err := s.admit(link, h.NodeID); err != nil {
+	if err := t.admit(t.link, h.NodeID); err != nil {
 		return err
 	}
-	session, err := s.hub.Connect(h)
+	session, err := t.hub.Connect(h)
 	switch {
 	case errors.Is(err, hub.ErrDuplicate):
 		return status.Error(codes.AlreadyExists, err.Error())
 	case err != nil:
 		return status.Error(codes.Unavailable, err.Error())
 	}
-	defer func() {
-		// First, for the sender would say goodbye to a session that has ended.
-		cancel(err)
-		session.Close(err)
-	}()
+	t.session = session // which Gone closes
 	// It may have been revoked in between, when there was no session to end.
-	if err := s.admit(link, h.NodeID); err != nil {
+	if err := t.admit(t.link, h.NodeID); err != nil {
 		return err
 	}
-	if s.members != nil {
-		if err := s.members.Adopt(st.Context(), link.State); err != nil {
-			s.log.Warn("a node that has joined is not kept", "error", err)
+	if t.members != nil {
+		if err := t.members.Adopt(t.stream.Context(), t.link.State); err != nil {
+			t.log.Warn("a node that has joined is not kept", "error", err)
 		}
 	}
-	life.session.Store(session)
-	sessions <- session
-	asked := &questions{service: s, session: session, slots: make(chan struct{}, maxAsking)}
-	budget := newBudget(time.Now())
-	for {
-		m, err := st.Recv()
-		if err != nil {
-			return err
-		}
-		now := time.Now()
-		life.heard.Store(now.UnixNano())
-		if !budget.take(now, proto.Size(m)) {
-			return status.Error(codes.ResourceExhausted, errTooMuch.Error())
-		}
-		switch {
-		case session.Ended():
-			// What it says does not count any more.
-		case m.GetAsk() != nil:
-			err = asked.take(st.Context(), m.GetAsk())
-		case m.GetTraffic() != nil:
-			err = s.counted(session, m.GetTraffic())
-		default:
-			err = hear(session, m)
-		}
-		if err != nil {
-			return status.Error(codes.InvalidArgument, err.Error())
-		}
-	}
+	t.life.session.Store(session)
+	t.asked = questions{service: t.service, session: session}
+	t.budget = newBudget(time.Now())
+	t.sessions <- session
+	return nil
 }
 
 // admit refuses who is not the node that he says he is.
@@ -378,26 +405,26 @@ func able(h *hub.Hello, features []string) {
 }
 
 // send moves what the hub wants moved.
-func (s *service) send(ctx context.Context, st *sender, session *hub.Session) error {
+func (t *talk) send(session *hub.Session) error {
 	greeting, err := session.Greet()
 	if err != nil {
 		return status.Error(codes.Internal, err.Error())
 	}
 	welcome := &configv1.Welcome{
-		Protocol: Protocol, Plan: plans[greeting.Plan], Head: position(greeting.Head), Version: s.version, Features: features,
+		Protocol: Protocol, Plan: plans[greeting.Plan], Head: position(greeting.Head), Version: t.version, Features: features,
 		BeatIntervalMs: uint32(hub.BeatInterval.Milliseconds()), Reason: greeting.Reason, Place: uint32(greeting.Place),
 	}
-	if err := st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Welcome{Welcome: welcome}}); err != nil {
+	if err := t.say(&configv1.SyncResponse{Message: &configv1.SyncResponse_Welcome{Welcome: welcome}}); err != nil {
 		return err
 	}
 	ticker := time.NewTicker(hub.BeatInterval)
 	defer ticker.Stop()
 	for {
-		d, err := session.Next(ctx, ticker.C)
+		d, err := session.Next(t.ctx, ticker.C)
 		if err != nil {
 			return err
 		}
-		if err := s.deliver(st, session, &d); err != nil {
+		if err := t.deliver(session, &d); err != nil {
 			return err
 		}
 		session.Sent(d)
@@ -405,46 +432,46 @@ func (s *service) send(ctx context.Context, st *sender, session *hub.Session) er
 }
 
 // deliver sends one thing. io.EOF means that nothing follows.
-func (s *service) deliver(st *sender, session *hub.Session, d *hub.Delivery) error {
+func (t *talk) deliver(session *hub.Session, d *hub.Delivery) error {
 	switch {
 	case d.Step != nil:
-		return sendAll(st, d.Step.Messages, nil)
+		return t.writeAll(d.Step.Messages, nil)
 	case d.Snapshot != nil:
-		return sendAll(st, d.Snapshot.Messages, d.Skip)
+		return t.writeAll(d.Snapshot.Messages, d.Skip)
 	case d.Manifest != nil:
-		return st.SendMsg(encoded(d.Manifest))
+		return t.write(d.Manifest)
 	case d.Query != nil:
 		q := &configv1.InventoryQuery{Buckets: d.Query.Buckets}
-		return st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_InventoryQuery{InventoryQuery: q}})
+		return t.say(&configv1.SyncResponse{Message: &configv1.SyncResponse_InventoryQuery{InventoryQuery: q}})
 	case d.Command != nil:
 		c := &configv1.Command{Id: d.Command.ID, Target: d.Command.Target, Name: d.Command.Name, Arguments: d.Command.Arguments}
-		return st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Command{Command: c}})
+		return t.say(&configv1.SyncResponse{Message: &configv1.SyncResponse_Command{Command: c}})
 	case d.Reply != nil:
 		if answer, ok := d.Reply.(*configv1.Answer); ok {
-			return st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Answer{Answer: answer}})
+			return t.say(&configv1.SyncResponse{Message: &configv1.SyncResponse_Answer{Answer: answer}})
 		}
 	case d.Goodbye != nil:
 		g := &configv1.Goodbye{Reason: d.Goodbye.Reason, RetryAfterMs: uint32(d.Goodbye.Retry.Milliseconds())}
-		if err := st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Goodbye{Goodbye: g}}); err != nil {
+		if err := t.say(&configv1.SyncResponse{Message: &configv1.SyncResponse_Goodbye{Goodbye: g}}); err != nil {
 			return err
 		}
 		return io.EOF
 	case d.Beat:
 		b := &configv1.Beat{Position: position(session.Head()), SentAtNs: time.Now().UnixNano()}
-		s.confirm(session, b)
-		return st.Send(&configv1.SyncResponse{Message: &configv1.SyncResponse_Beat{Beat: b}})
+		t.confirm(session, b)
+		return t.say(&configv1.SyncResponse{Message: &configv1.SyncResponse_Beat{Beat: b}})
 	}
 	return nil
 }
 
-// sendAll sends messages that were encoded before, without those whose bit is set in skip;
+// writeAll sends messages that were encoded before, without those whose bit is set in skip;
 // the last is always sent, so that the node knows the end.
-func sendAll(st *sender, messages [][]byte, skip []byte) error {
+func (t *talk) writeAll(messages [][]byte, skip []byte) error {
 	for i, b := range messages {
 		if i/8 < len(skip) && skip[i/8]&(1<<(i%8)) != 0 && i < len(messages)-1 {
 			continue
 		}
-		if err := st.SendMsg(encoded(b)); err != nil {
+		if err := t.write(b); err != nil {
 			return err
 		}
 	}
