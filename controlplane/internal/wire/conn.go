@@ -324,7 +324,7 @@ func (c *conn) headers(f *http2.MetaHeadersFrame) error {
 	switch {
 	case id%2 == 0:
 		return http2.ConnectionError(http2.ErrCodeProtocol)
-	case c.hasRefused(id) && len(f.PseudoFields()) > 0:
+	case c.hasRefused(id) && (!f.StreamEnded() || len(f.PseudoFields()) > 0):
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	case c.hasRefused(id):
 		return nil // it did not know
