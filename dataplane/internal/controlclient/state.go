@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/config"
 	"github.com/sluice-gateway/sluice/shared/roothash"
@@ -110,16 +113,45 @@ func (s *state) whole(u *config.Update) (*state, error) {
 	for i := range n.buckets {
 		n.buckets[i] = make(map[key]entry, len(u.Changes)/roothash.Buckets)
 	}
-	for _, c := range u.Changes {
-		k := key{c.Kind, c.ID}
-		if _, twice := n.get(k); twice || c.Op != config.Put {
+	hashes := hashAll(u.Changes)
+	for i := range u.Changes {
+		c := &u.Changes[i]
+		b := n.buckets[roothash.BucketOf(c.Kind, c.ID)]
+		before := len(b)
+		b[key{c.Kind, c.ID}] = entry{hash: hashes[i], body: c.Body, must: c.MustUnderstand}
+		if len(b) == before || c.Op != config.Put {
 			return nil, fmt.Errorf("%w: %s %s is there twice or removed", errRoot, c.Kind, c.ID)
 		}
-		e := entry{hash: roothash.Entity(c.Kind, c.ID, c.Body), body: c.Body, must: c.MustUnderstand}
-		n.set(k, e)
-		n.tree.Add(c.Kind, c.ID, e.hash)
+		n.tree.Add(c.Kind, c.ID, hashes[i])
 	}
 	return n, n.check()
+}
+
+// portion is how many entities are hashed by one goroutine at a time.
+const portion = 1024
+
+// hashAll computes the hashes of entities, in parallel when there are many.
+func hashAll(changes []config.Change) []roothash.Hash {
+	out := make([]roothash.Hash, len(changes))
+	var next atomic.Int64
+	var work sync.WaitGroup
+	one := func() {
+		for {
+			from := int(next.Add(portion)) - portion
+			if from >= len(changes) {
+				return
+			}
+			for i := from; i < min(from+portion, len(changes)); i++ {
+				out[i] = roothash.Entity(changes[i].Kind, changes[i].ID, changes[i].Body)
+			}
+		}
+	}
+	for range min(runtime.GOMAXPROCS(0)-1, len(changes)/portion) {
+		work.Go(one)
+	}
+	one()
+	work.Wait()
+	return out
 }
 
 func (s *state) check() error {

@@ -22,7 +22,12 @@ type Map[V any] struct {
 type node[V any] struct {
 	entries  []entry[V]        // of a leaf
 	children *[fanout]*node[V] // of a branch
+	owner    *owner            // the edit that made it
 }
+
+// owner marks what an edit has made and may change. It has a size, for pointers to what has
+// none may be equal.
+type owner struct{ _ byte }
 
 type entry[V any] struct {
 	hash  uint32 // of the key
@@ -94,13 +99,13 @@ func (m Map[V]) With(key string, value V) Map[V] {
 
 // Edit starts a change of several entries, whose pieces are copied once each.
 func (m Map[V]) Edit() *Edit[V] {
-	return &Edit[V]{m: m, own: map[*node[V]]struct{}{}}
+	return &Edit[V]{m: m, own: &owner{}}
 }
 
 // Edit is a map that is being changed. It is used by one goroutine.
 type Edit[V any] struct {
 	m   Map[V]
-	own map[*node[V]]struct{}
+	own *owner
 }
 
 // Get returns the value of a key as changed so far.
@@ -133,19 +138,17 @@ func (e *Edit[V]) Done() Map[V] {
 // mine returns n, or a copy that may be changed.
 func (e *Edit[V]) mine(n *node[V]) *node[V] {
 	if n == nil {
-		n = &node[V]{}
-	} else if _, ok := e.own[n]; ok {
-		return n
-	} else {
-		c := &node[V]{entries: append(make([]entry[V], 0, len(n.entries)+1), n.entries...)}
-		if n.children != nil {
-			children := *n.children
-			c.children = &children
-		}
-		n = c
+		return &node[V]{owner: e.own}
 	}
-	e.own[n] = struct{}{}
-	return n
+	if n.owner == e.own {
+		return n
+	}
+	c := &node[V]{entries: append(make([]entry[V], 0, len(n.entries)+1), n.entries...), owner: e.own}
+	if n.children != nil {
+		children := *n.children
+		c.children = &children
+	}
+	return c
 }
 
 // set adds or replaces an entry below n. rest is what of its hash is not used above.

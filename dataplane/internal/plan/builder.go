@@ -95,7 +95,7 @@ func (b *Builder) Apply(ctx context.Context, u config.Update) ([]config.EntityEr
 
 func (b *Builder) apply(ctx context.Context, u config.Update) ([]config.EntityError, error) {
 	old := b.Current()
-	n := &building{b: b, old: old, from: old, whole: u.Whole, changes: map[string]map[string]any{}, spaces: map[string]map[string]string{}}
+	n := &building{b: b, old: old, from: old, whole: u.Whole, changes: map[string][]change{}, spaces: map[string]map[string]string{}}
 	if u.Whole {
 		n.from = b.empty()
 	}
@@ -154,9 +154,9 @@ type building struct {
 	b         *Builder
 	old, from *Plan
 	whole     bool
-	// changes by kind and id; nil is a removal. spaces are the workspaces of those that are
-	// not in the default one.
-	changes map[string]map[string]any
+	// changes by kind, each of an id of its own. spaces are the workspaces of those that are
+	// not in the default one, by kind and id.
+	changes map[string][]change
 	spaces  map[string]map[string]string
 	// sealed are the entities of changes that refer to secrets.
 	sealed map[string]*sealed
@@ -221,10 +221,7 @@ func (n *building) decode(ctx context.Context, changes []config.Change) (readabl
 			readable = false
 			continue
 		}
-		if n.changes[c.Kind] == nil {
-			n.changes[c.Kind] = map[string]any{}
-		}
-		n.changes[c.Kind][c.ID] = values[i]
+		n.changes[c.Kind] = append(n.changes[c.Kind], change{c.ID, values[i]})
 		if opened[i] != nil {
 			if n.sealed == nil {
 				n.sealed = map[string]*sealed{}
@@ -238,7 +235,27 @@ func (n *building) decode(ctx context.Context, changes []config.Change) (readabl
 			n.spaces[c.Kind][c.ID] = spaces[i]
 		}
 	}
+	if !n.whole { // which has each once
+		for kind, list := range n.changes {
+			n.changes[kind] = lastOfEach(list)
+		}
+	}
 	return readable
+}
+
+// lastOfEach returns the last change of each id.
+func lastOfEach(list []change) []change {
+	at := make(map[string]int, len(list))
+	out := list[:0]
+	for _, c := range list {
+		if i, twice := at[c.id]; twice {
+			out[i] = c
+			continue
+		}
+		at[c.id] = len(out)
+		out = append(out, c)
+	}
+	return out
 }
 
 func (n *building) fail(kind, id, name, field, message string) {
@@ -278,18 +295,14 @@ func (n *building) buildPlugins(p *Plan) {
 		return
 	}
 	edit := n.from.instances.Edit()
-	for id, v := range changes {
-		if v == nil {
-			edit.Delete(id)
+	for _, c := range changes {
+		e, _ := c.value.(*entity.Plugin)
+		if e == nil || !e.Enabled || !forHTTP(e) {
+			edit.Delete(c.id)
 			continue
 		}
-		e := v.(*entity.Plugin)
-		if !e.Enabled || !forHTTP(e) {
-			edit.Delete(id)
-			continue
-		}
-		if i := n.instance(e, n.spaces["plugins"][id]); i != nil {
-			edit.Set(id, i)
+		if i := n.instance(e, n.spaces["plugins"][c.id]); i != nil {
+			edit.Set(c.id, i)
 		}
 	}
 	p.instances = edit.Done()
@@ -389,8 +402,8 @@ func sameConfig(a, b *entity.Plugin) bool {
 // buildServices returns the ids of services that changed.
 func (n *building) buildServices(p *Plan) map[string]struct{} {
 	ids := map[string]struct{}{}
-	for id := range n.changes["services"] {
-		ids[id] = struct{}{}
+	for _, c := range n.changes["services"] {
+		ids[c.id] = struct{}{}
 	}
 	if n.changes["certificates"] != nil || n.changes["ca_certificates"] != nil {
 		p.tables["services"].byID.All(func(id string, v any) bool {
@@ -426,9 +439,82 @@ func (n *building) buildServices(p *Plan) map[string]struct{} {
 
 // buildRoutes updates the router and the chains of the routes that a change reaches.
 func (n *building) buildRoutes(p *Plan, services map[string]struct{}) {
+	reached := n.reachedRoutes(p, services)
+	if len(reached) == 0 {
+		return
+	}
+	var put []*entity.Route
+	var removed []string
+	type serving struct {
+		route   *entity.Route
+		service *Service
+	}
+	kept := make([]serving, 0, len(reached))
+	for _, c := range reached {
+		e, _ := c.value.(*entity.Route)
+		var s *Service
+		if e != nil && e.Service != nil {
+			s, _ = p.services.Get(e.Service.ID)
+			if s == nil {
+				n.fail("routes", c.id, e.Name, "service", "there is no service "+e.Service.ID)
+				continue
+			}
+		}
+		if e == nil || stream(e) || s != nil && !s.Entity.Enabled {
+			removed = append(removed, c.id)
+			continue
+		}
+		if before := n.from.route(c.id); before == nil || before.Entity != e {
+			put = append(put, e)
+		}
+		kept = append(kept, serving{e, s})
+	}
+	var table *router.Table
+	var errs []router.Error
+	made := make([]*Route, len(kept))
+	inParallel(len(kept) >= manyChanges, func() {
+		if len(put) > 0 || len(removed) > 0 {
+			table, errs = n.from.router.Update(put, removed)
+		}
+	}, func() {
+		for i, k := range kept {
+			r := newRoute(n.b.options.Flavor, k.route, k.service)
+			r.Workspace = p.spaceOf("routes", k.route.ID)
+			r.Chain = p.chain(r.Workspace, k.route.ID, entity.RefID(k.route.Service))
+			made[i] = r
+		}
+	})
+	for _, e := range errs {
+		n.fail("routes", e.RouteID, e.Name, e.Field, e.Message)
+	}
+	if len(errs) > 0 {
+		return
+	}
+	if table != nil {
+		p.router = table
+	}
+	edit := n.from.routes.edit()
+	for _, c := range reached {
+		if slot, ok := n.from.router.Slot(c.id); ok {
+			edit.set(slot, nil) // another route may have it now
+		}
+	}
+	for _, r := range made {
+		if slot, ok := p.router.Slot(r.Entity.ID); ok {
+			edit.set(slot, r)
+		}
+	}
+	p.routes = edit.done()
+}
+
+// reachedRoutes returns the routes that a change reaches, as they are to be.
+func (n *building) reachedRoutes(p *Plan, services map[string]struct{}) []change {
+	if n.whole {
+		return n.changes["routes"] // all of them
+	}
 	ids := map[string]struct{}{}
-	for id := range n.changes["routes"] {
-		ids[id] = struct{}{}
+	for _, c := range n.changes["routes"] {
+		ids[c.id] = struct{}{}
 	}
 	for service := range services {
 		for _, r := range foreign[entity.Route](p, "routes", "service", service) {
@@ -443,56 +529,15 @@ func (n *building) buildRoutes(p *Plan, services map[string]struct{}) {
 			return true
 		})
 	}
-	if len(ids) == 0 {
-		return
-	}
-	var put []*entity.Route
-	var removed []string
-	made := make([]*Route, 0, len(ids))
+	reached := make([]change, 0, len(ids))
 	for id := range ids {
-		e := get[entity.Route](p, "routes", id)
-		var s *Service
-		if e != nil && e.Service != nil {
-			s, _ = p.services.Get(e.Service.ID)
-			if s == nil {
-				n.fail("routes", id, e.Name, "service", "there is no service "+e.Service.ID)
-				continue
-			}
+		c := change{id: id}
+		if e := get[entity.Route](p, "routes", id); e != nil {
+			c.value = e
 		}
-		if e == nil || stream(e) || s != nil && !s.Entity.Enabled {
-			removed = append(removed, id)
-			continue
-		}
-		if before := n.from.route(id); before == nil || before.Entity != e {
-			put = append(put, e)
-		}
-		r := newRoute(n.b.options.Flavor, e, s)
-		r.Workspace = p.spaceOf("routes", id)
-		r.Chain = p.chain(r.Workspace, id, entity.RefID(e.Service))
-		made = append(made, r)
+		reached = append(reached, c)
 	}
-	if len(put) > 0 || len(removed) > 0 {
-		table, errs := n.from.router.Update(put, removed)
-		for _, e := range errs {
-			n.fail("routes", e.RouteID, e.Name, e.Field, e.Message)
-		}
-		if len(errs) > 0 {
-			return
-		}
-		p.router = table
-	}
-	edit := n.from.routes.edit()
-	for id := range ids {
-		if slot, ok := n.from.router.Slot(id); ok {
-			edit.set(slot, nil) // another route may have it now
-		}
-	}
-	for _, r := range made {
-		if slot, ok := p.router.Slot(r.Entity.ID); ok {
-			edit.set(slot, r)
-		}
-	}
-	p.routes = edit.done()
+	return reached
 }
 
 // route returns the route of an id, nil when requests can not match it.
@@ -520,12 +565,12 @@ func (n *building) reach(p *Plan, ids map[string]struct{}) (spaces map[string]st
 			spaces[space] = struct{}{}
 		}
 	}
-	for id, v := range n.changes["plugins"] {
-		if v != nil {
-			reach(v.(*entity.Plugin), p.spaceOf("plugins", id))
+	for _, c := range n.changes["plugins"] {
+		if e, _ := c.value.(*entity.Plugin); e != nil {
+			reach(e, p.spaceOf("plugins", c.id))
 		}
-		if old := get[entity.Plugin](n.from, "plugins", id); old != nil {
-			reach(old, n.from.spaceOf("plugins", id))
+		if old := get[entity.Plugin](n.from, "plugins", c.id); old != nil {
+			reach(old, n.from.spaceOf("plugins", c.id))
 		}
 	}
 	return spaces
@@ -534,20 +579,20 @@ func (n *building) reach(p *Plan, ids map[string]struct{}) (spaces map[string]st
 // buildUpstreams makes the views of the upstreams that a change reaches.
 func (n *building) buildUpstreams(p *Plan) {
 	ids := map[string]struct{}{}
-	for id := range n.changes["upstreams"] {
-		ids[id] = struct{}{}
+	for _, c := range n.changes["upstreams"] {
+		ids[c.id] = struct{}{}
 	}
-	for id, v := range n.changes["targets"] {
-		if t, ok := v.(*entity.Target); ok && t != nil {
+	for _, c := range n.changes["targets"] {
+		if t, ok := c.value.(*entity.Target); ok && t != nil {
 			ids[entity.RefID(t.Upstream)] = struct{}{}
 		}
-		if old := get[entity.Target](n.from, "targets", id); old != nil {
+		if old := get[entity.Target](n.from, "targets", c.id); old != nil {
 			ids[entity.RefID(old.Upstream)] = struct{}{}
 		}
 	}
 	// A mark that is taken away changes nothing: it was obeyed.
-	for _, v := range n.changes["target_marks"] {
-		if m, ok := v.(*entity.TargetMark); ok && m != nil {
+	for _, c := range n.changes["target_marks"] {
+		if m, ok := c.value.(*entity.TargetMark); ok && m != nil {
 			if t := get[entity.Target](p, "targets", entity.RefID(m.Target)); t != nil {
 				ids[entity.RefID(t.Upstream)] = struct{}{}
 			}
@@ -622,8 +667,8 @@ func (n *building) drop(p *Plan) {
 			return true
 		})
 	} else {
-		for id := range n.changes["plugins"] {
-			if i, ok := n.old.instances.Get(id); ok && !kept(i) {
+		for _, c := range n.changes["plugins"] {
+			if i, ok := n.old.instances.Get(c.id); ok && !kept(i) {
 				i.env.Drop()
 			}
 		}

@@ -43,17 +43,17 @@ func (g *group) sort(list []any) {
 	slices.SortFunc(list, func(a, b any) int { return strings.Compare(g.id.text(a), g.id.text(b)) })
 }
 
-// changed returns the group without some entities and then with others, by id; nil when
-// none are left. g may be nil.
-func (g *group) changed(s *shape, without []string, with map[string]any) *group {
+// changed returns the group without some entities and then with others; nil when none are
+// left. g may be nil.
+func (g *group) changed(s *shape, without []string, with []change) *group {
 	next := &group{id: s.id}
 	if g != nil && g.byID.Len() > 0 {
 		edit := g.byID.Edit()
 		for _, id := range without {
 			edit.Delete(id)
 		}
-		for id, v := range with {
-			edit.Set(id, v)
+		for _, c := range with {
+			edit.Set(c.id, c.value)
 		}
 		if next.byID = edit.Done(); next.byID.Len() >= largeGroup/2 {
 			return next
@@ -70,8 +70,8 @@ func (g *group) changed(s *shape, without []string, with map[string]any) *group 
 			list = append(list, v)
 		}
 	}
-	for _, v := range with {
-		list = append(list, v)
+	for _, c := range with {
+		list = append(list, c.value)
 	}
 	switch {
 	case len(list) == 0:

@@ -19,12 +19,12 @@ func TestGroup(t *testing.T) {
 	var want []string
 	for step := range 2000 {
 		before, were := g, slices.Clone(want)
-		without, with := []string{}, map[string]any{}
+		without, with := []string{}, []change{}
 		grow := step/400%2 == 0
 		for range 1 + random.IntN(6) {
 			id := fmt.Sprintf("%04d", random.IntN(600))
 			at, there := slices.BinarySearch(want, id)
-			if _, added := with[id]; added || slices.Contains(without, id) {
+			if slices.ContainsFunc(with, func(c change) bool { return c.id == id }) || slices.Contains(without, id) {
 				continue
 			}
 			if there {
@@ -32,7 +32,7 @@ func TestGroup(t *testing.T) {
 				want = slices.Delete(want, at, at+1)
 			}
 			if there && random.IntN(2) == 0 || !there && (grow || random.IntN(20) == 0) {
-				with[id] = &entity.Route{ID: id}
+				with = append(with, change{id, &entity.Route{ID: id}})
 				want = slices.Insert(want, at, id)
 			}
 		}
@@ -82,15 +82,15 @@ func TestGroupedKindsHaveIDs(t *testing.T) {
 // BenchmarkGroup replaces one route of a service that has 100,000.
 func BenchmarkGroup(b *testing.B) {
 	s := newShape(kinds(b).ByKind("routes"))
-	all := map[string]any{}
-	for i := range 100_000 {
+	all := make([]change, 100_000)
+	for i := range all {
 		id := fmt.Sprintf("%06d", i)
-		all[id] = &entity.Route{ID: id}
+		all[i] = change{id, &entity.Route{ID: id}}
 	}
 	g := (*group)(nil).changed(s, nil, all)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		id := fmt.Sprintf("%06d", i%100_000)
-		g = g.changed(s, []string{id}, map[string]any{id: all[id]})
+		c := all[i%len(all)]
+		g = g.changed(s, []string{c.id}, []change{c})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 
@@ -110,60 +111,91 @@ func newTable(s *shape) *table {
 	return &table{shape: s, byKey: make([]cow.Map[any], len(s.keys)), byRef: make([]cow.Map[*group], len(s.refs))}
 }
 
-// with returns the table after changes: values by id, nil for removed ones, and the
-// workspaces of those that are not in the default one.
-func (t *table) with(changes map[string]any, spaces map[string]string) *table {
+// change is an entity of a build, nil for one that is removed.
+type change struct {
+	id    string
+	value any
+}
+
+// manyChanges is from how many changes on the parts of a table are made in parallel.
+const manyChanges = 1000
+
+// with returns the table after changes, each of an id of its own. spaces are the workspaces
+// of those that are not in the default one, by id.
+func (t *table) with(changes []change, spaces map[string]string) *table {
 	next := newTable(t.shape)
-	byID := t.byID.Edit()
-	for id, v := range changes {
-		if v == nil {
-			byID.Delete(id)
-		} else {
-			byID.Set(id, v)
-		}
+	parts := []func(){
+		func() {
+			byID := t.byID.Edit()
+			for _, c := range changes {
+				if c.value == nil {
+					byID.Delete(c.id)
+				} else {
+					byID.Set(c.id, c.value)
+				}
+			}
+			next.byID = byID.Done()
+		},
+		func() { next.rekey(t, changes, spaces) },
 	}
-	next.byID = byID.Done()
-	next.rekey(t, changes, spaces)
 	for i, c := range t.shape.refs {
-		next.byRef[i] = t.regroup(i, c, changes)
+		parts = append(parts, func() { next.byRef[i] = t.regroup(i, c, changes) })
 	}
+	inParallel(len(changes) >= manyChanges, parts...)
 	return next
 }
 
+// inParallel runs what has nothing to do with each other, and waits.
+func inParallel(worth bool, parts ...func()) {
+	var work sync.WaitGroup
+	for _, part := range parts {
+		if worth {
+			work.Go(part)
+		} else {
+			part()
+		}
+	}
+	work.Wait()
+}
+
 // rekey makes the keys and workspaces of the next table.
-func (t *table) rekey(old *table, changes map[string]any, spaces map[string]string) {
+func (t *table) rekey(old *table, changes []change, spaces map[string]string) {
 	touched := map[string]struct{}{"": {}}
 	where := old.spaces.Edit()
-	for id := range changes {
-		before, _ := old.spaces.Get(id)
-		touched[before], touched[spaces[id]] = struct{}{}, struct{}{}
-		if spaces[id] != "" {
-			where.Set(id, spaces[id])
+	for _, c := range changes {
+		before, _ := old.spaces.Get(c.id)
+		now := spaces[c.id]
+		if before == "" && now == "" {
+			continue
+		}
+		touched[before], touched[now] = struct{}{}, struct{}{}
+		if now != "" {
+			where.Set(c.id, now)
 		} else {
-			where.Delete(id)
+			where.Delete(c.id)
 		}
 	}
 	t.spaces = where.Done()
 	t.keysOf = maps.Clone(old.keysOf)
 	for space := range touched {
 		keys := make([]cow.Map[any], len(t.shape.keys))
-		for i, c := range t.shape.keys {
+		for i, column := range t.shape.keys {
 			edit := old.keys(space, i).Edit()
 			// All old keys go first: a key may move from one entity to another.
-			for id := range changes {
-				if before, _ := old.spaces.Get(id); before != space {
+			for _, c := range changes {
+				if before, _ := old.spaces.Get(c.id); before != space {
 					continue
 				}
-				if v, ok := old.byID.Get(id); ok {
-					if key := c.text(v); key != "" {
+				if v, ok := old.byID.Get(c.id); ok {
+					if key := column.text(v); key != "" {
 						edit.Delete(key)
 					}
 				}
 			}
-			for id, v := range changes {
-				if v != nil && spaces[id] == space {
-					if key := c.text(v); key != "" {
-						edit.Set(key, v)
+			for _, c := range changes {
+				if c.value != nil && spaces[c.id] == space {
+					if key := column.text(c.value); key != "" {
+						edit.Set(key, c.value)
 					}
 				}
 			}
@@ -192,28 +224,31 @@ func (t *table) keys(space string, i int) cow.Map[any] {
 }
 
 // regroup updates the groups of entities that refer to the same one.
-func (t *table) regroup(i int, c column, changes map[string]any) cow.Map[*group] {
-	type change struct {
+func (t *table) regroup(i int, by column, changes []change) cow.Map[*group] {
+	type members struct {
 		without []string
-		with    map[string]any
+		with    []change
 	}
-	touched := map[string]*change{}
-	of := func(ref string) *change {
-		if touched[ref] == nil {
-			touched[ref] = &change{with: map[string]any{}}
+	touched := map[string]*members{}
+	of := func(ref string) *members {
+		g := touched[ref]
+		if g == nil {
+			g = &members{}
+			touched[ref] = g
 		}
-		return touched[ref]
+		return g
 	}
-	for id, v := range changes {
-		if old, ok := t.byID.Get(id); ok {
-			if ref := c.ref(old); ref != "" {
+	for _, c := range changes {
+		if old, ok := t.byID.Get(c.id); ok {
+			if ref := by.ref(old); ref != "" {
 				g := of(ref)
-				g.without = append(g.without, id)
+				g.without = append(g.without, c.id)
 			}
 		}
-		if v != nil {
-			if ref := c.ref(v); ref != "" {
-				of(ref).with[id] = v
+		if c.value != nil {
+			if ref := by.ref(c.value); ref != "" {
+				g := of(ref)
+				g.with = append(g.with, c)
 			}
 		}
 	}

@@ -79,8 +79,8 @@ func (n *building) allSealed() map[string]*sealed {
 		all = map[string]*sealed{}
 	}
 	for kind, changes := range n.changes {
-		for id := range changes {
-			delete(all, kind+"/"+id)
+		for _, c := range changes {
+			delete(all, kind+"/"+c.id)
 		}
 	}
 	maps.Copy(all, n.sealed)
@@ -121,7 +121,9 @@ func (n *building) openVaults(changes []config.Change) []config.Change {
 	coming := map[string]bool{}
 	for i := range changes {
 		c := &changes[i]
-		coming[c.Kind+"/"+c.ID] = true
+		if !n.whole {
+			coming[c.Kind+"/"+c.ID] = true
+		}
 		if c.Kind != entity.Vaults.Kind() {
 			continue
 		}

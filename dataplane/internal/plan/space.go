@@ -115,16 +115,16 @@ func (n *building) buildGroups(p *Plan) {
 		return
 	}
 	reached := map[string]struct{}{}
-	for id, v := range members {
-		if m, ok := v.(*entity.GroupMember); ok && m != nil {
+	for _, c := range members {
+		if m, ok := c.value.(*entity.GroupMember); ok && m != nil {
 			reached[entity.RefID(m.Consumer)] = struct{}{}
 		}
-		if old := get[entity.GroupMember](n.from, "consumer_group_consumers", id); old != nil {
+		if old := get[entity.GroupMember](n.from, "consumer_group_consumers", c.id); old != nil {
 			reached[entity.RefID(old.Consumer)] = struct{}{}
 		}
 	}
-	for id := range groups {
-		for _, m := range foreign[entity.GroupMember](p, "consumer_group_consumers", "consumer_group", id) {
+	for _, c := range groups {
+		for _, m := range foreign[entity.GroupMember](p, "consumer_group_consumers", "consumer_group", c.id) {
 			reached[entity.RefID(m.Consumer)] = struct{}{}
 		}
 	}

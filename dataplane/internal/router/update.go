@@ -1,8 +1,11 @@
 package router
 
 import (
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/cow"
 	"github.com/sluice-gateway/sluice/shared/entity"
@@ -32,14 +35,14 @@ func (t *Table) Update(put []*entity.Route, removed []string) (*Table, []Error) 
 	for _, id := range removed {
 		next.remove(id)
 	}
-	for _, r := range put {
-		c, err := compile(next.flavor, r)
-		if err != nil {
+	made := compileAll(next.flavor, put)
+	for i, r := range put {
+		if err := made[i].err; err != nil {
 			errs = append(errs, *err)
 			continue
 		}
 		next.remove(r.ID)
-		next.add(c)
+		next.add(made[i].route)
 	}
 	if len(errs) > 0 {
 		return nil, errs
@@ -52,6 +55,39 @@ func (t *Table) Update(put []*entity.Route, removed []string) (*Table, []Error) 
 		flavor: next.flavor, exact: next.exact.Done(), suffixes: next.suffixes.Done(), prefixes: next.prefixes.Done(),
 		any: next.any, routes: next.routes.Done(), slots: next.slots, free: next.free, suffixDots: next.suffixDots, prefixDots: next.prefixDots,
 	}, nil
+}
+
+// made is a route that is compiled, or why it can not be.
+type made struct {
+	route *compiled
+	err   *Error
+}
+
+// portion is how many routes are compiled by one goroutine at a time.
+const portion = 256
+
+// compileAll compiles routes, in parallel when there are many.
+func compileAll(flavor entity.Flavor, routes []*entity.Route) []made {
+	out := make([]made, len(routes))
+	var next atomic.Int64
+	var work sync.WaitGroup
+	one := func() {
+		for {
+			from := int(next.Add(portion)) - portion
+			if from >= len(routes) {
+				return
+			}
+			for i := from; i < min(from+portion, len(routes)); i++ {
+				out[i].route, out[i].err = compile(flavor, routes[i])
+			}
+		}
+	}
+	for range min(runtime.GOMAXPROCS(0)-1, len(routes)/portion) {
+		work.Go(one)
+	}
+	one()
+	work.Wait()
+	return out
 }
 
 // owner marks what an editor has made and may change. It has a size, for pointers to
