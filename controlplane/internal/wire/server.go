@@ -32,8 +32,9 @@ type Options struct {
 	MaxMessage, MaxStreams, MaxHeader int
 	// Window is what a peer may send ahead of being heard, in bytes; at least 65,535.
 	Window int
-	// Handshake bounds how long a connection may take to begin, Idle how long it stays
-	// without a stream, and Stall how long a peer may take to read what it is sent.
+	// Handshake bounds how long a connection may take to begin, and a unary call to come
+	// whole, for these are anybody's; Idle how long a connection stays without a stream, and
+	// Stall how long a peer may take to read what it is sent.
 	Handshake, Idle, Stall time.Duration
 }
 

@@ -320,10 +320,14 @@ func (u *unary) Gone(why error) {
 // Serve implements Handler.
 func (u *unary) Serve() error {
 	ctx := u.stream.Context()
+	timer := time.NewTimer(u.stream.conn.server.o.Handshake)
+	defer timer.Stop()
 	select {
 	case <-u.heard:
 	case <-ctx.Done():
 		return status.FromContextError(ctx.Err()).Err()
+	case <-timer.C:
+		return status.Error(codes.DeadlineExceeded, "the call does not come")
 	}
 	if u.err != nil {
 		return u.err

@@ -458,6 +458,12 @@ func TestUseless(t *testing.T) {
 			}
 		})
 	}
+	p := s.peer(t)
+	p.call(1, pb.TestService_UnaryCall_FullMethodName)
+	_ = p.WriteData(1, false, []byte{0, 0, 0, 0, 9, 1})
+	if got, err := p.until(1); err != nil || !strings.Contains(got, "grpc-status=4;") {
+		t.Errorf("half a call: %s %v", got, err)
+	}
 	// A call is not idle.
 	stream, err := pb.NewTestServiceClient(s.dial()).FullDuplexCall(within(t))
 	if err != nil {
