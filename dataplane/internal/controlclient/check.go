@@ -50,14 +50,17 @@ func (c *Client) check(ctx context.Context) {
 		}
 		end := time.Now().Add(sliceBudget)
 		for range int(roothash.Buckets*sliceTime/passTime) + 1 {
-			if !c.applying.TryLock() {
+			if c.waiting.Load() > 0 || !c.applying.TryLock() {
 				break // what is being applied comes first
 			}
-			ask := c.checkBucket(ctx, next, scratch)
+			ask, done := c.checkBucket(ctx, next, scratch)
 			at := c.state.position
 			c.applying.Unlock()
 			if ask {
 				c.askForRepair(at)
+			}
+			if !done {
+				break
 			}
 			if next++; next == roothash.Buckets {
 				next = 0
@@ -71,11 +74,12 @@ func (c *Client) check(ctx context.Context) {
 }
 
 // checkBucket looks through one bucket, and tells whether the control plane has to be
-// asked for what was there; applying is held.
-func (c *Client) checkBucket(ctx context.Context, number int, scratch *roothash.Tree) (ask bool) {
+// asked for what was there, and whether it is done: it ends early when something waits to
+// be applied. applying is held.
+func (c *Client) checkBucket(ctx context.Context, number int, scratch *roothash.Tree) (ask, done bool) {
 	b := c.state.buckets[number]
 	if c.state.position.IsZero() {
-		return false
+		return false, true
 	}
 	before := c.state.position
 	wrong, whole := c.state.prove(number, scratch)
@@ -95,15 +99,20 @@ func (c *Client) checkBucket(ctx context.Context, number int, scratch *roothash.
 				f.Position = at
 				f.Integrity.asked += len(wrong)
 			})
-			return true
+			return true, true
 		}
 	}
 	inspector, ok := c.o.Applier.(config.Inspector)
 	if !ok {
-		return false
+		return false, true
 	}
 	var heal []config.Change
+	done = true
 	for k, e := range b {
+		if c.waiting.Load() > 0 {
+			done = false // what was looked at has its mark, which is quick the next time
+			break
+		}
 		change := e.change(k)
 		now, err := inspector.Inspect(change, e.mark)
 		switch {
@@ -116,17 +125,17 @@ func (c *Client) checkBucket(ctx context.Context, number int, scratch *roothash.
 		}
 	}
 	if len(heal) == 0 {
-		return false
+		return false, done
 	}
 	u := config.Update{From: before, To: c.state.position, Changes: heal, Source: c.Facts().Source}
 	reasons, err := c.build(ctx, u)
 	if err != nil {
 		c.log.Error("what differs in memory can not be built again", "error", err, "reason", first(reasons))
-		return false
+		return false, done
 	}
 	c.log.Info("what differed in memory was built again", "entities", len(heal))
 	c.update(func(f *Facts) { f.Integrity.Repaired += len(heal) })
-	return false
+	return false, done
 }
 
 func (c *Client) found(k key, what string) {

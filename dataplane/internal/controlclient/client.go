@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -109,6 +110,8 @@ type Client struct {
 
 	// applying is held while something is applied or looked through. It guards state.
 	applying sync.Mutex
+	// waiting counts what waits for applying and must not wait for a look.
+	waiting atomic.Int32
 	state    *state
 
 	decoder *decoder // of Run

@@ -118,7 +118,9 @@ func badMessage(what string, err error) error {
 // entities that it takes away.
 func (s *session) apply(ctx context.Context, u config.Update, dropped []byte, meant bool, began time.Time) error {
 	c := s.c
+	c.waiting.Add(1)
 	c.applying.Lock()
+	c.waiting.Add(-1)
 	state, reasons, err := s.applyLocked(ctx, &u, dropped, meant)
 	serving, sequence := c.state.position, c.state.sequence
 	c.applying.Unlock()

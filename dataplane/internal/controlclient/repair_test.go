@@ -214,6 +214,59 @@ func TestWhatIsServedIsHealed(t *testing.T) {
 	})
 }
 
+// gated is an applier each of whose looks waits for the test.
+type gated struct {
+	applier
+
+	look chan struct{}
+}
+
+func (a *gated) Inspect(config.Change, uint64) (uint64, error) {
+	<-a.look
+	return 1, nil
+}
+
+// TestChangesDoNotWaitForALook holds that a change is not applied after a whole bucket was
+// looked through.
+func TestChangesDoNotWaitForALook(t *testing.T) {
+	c, a := newControl(t), &gated{look: make(chan struct{})}
+	c.startWith(a, nil)
+	defer close(a.look)
+	s := c.next(time.Second)
+	// All in one bucket.
+	first, second := entities{}, entities{}
+	for i := 0; len(first) < 60; i++ {
+		if id := fmt.Sprintf("%06d", i); roothash.BucketOf("services", id) == 7 {
+			first[id], second[id] = "one", "one"
+		}
+	}
+	s.snapshot(1, first, false)
+	s.ack(configv1.Ack_STATE_APPLIED)
+	a.look <- struct{}{} // it looks
+	changed := slices.Sorted(maps.Keys(second))[0]
+	second[changed] = "two"
+	s.say(&configv1.SyncResponse{Message: &configv1.SyncResponse_Frame{Frame: &configv1.Frame{
+		From: at(1, first), To: at(2, second), Changes: puts(entities{changed: "two"}),
+	}}})
+	applied := func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		return a.has[changed] == "two"
+	}
+	for looks := 1; !applied(); looks++ {
+		if looks > 20 {
+			t.Fatalf("a change waits for %d looks", looks)
+		}
+		timer := time.NewTimer(200 * time.Millisecond)
+		select {
+		case a.look <- struct{}{}:
+		case <-timer.C:
+		}
+		timer.Stop()
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
 func eventually(t *testing.T, check func() error) {
 	t.Helper()
 	end := time.Now().Add(20 * time.Second)
