@@ -112,7 +112,7 @@ type Client struct {
 	applying sync.Mutex
 	// waiting counts what waits for applying and must not wait for a look.
 	waiting atomic.Int32
-	state    *state
+	state   *state
 
 	decoder *decoder // of Run
 	// leftovers are the chunks of a snapshot that did not become complete, by checksum.

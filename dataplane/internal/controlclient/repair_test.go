@@ -229,10 +229,6 @@ func (a *gated) Inspect(config.Change, uint64) (uint64, error) {
 // TestChangesDoNotWaitForALook holds that a change is not applied after a whole bucket was
 // looked through.
 func TestChangesDoNotWaitForALook(t *testing.T) {
-	c, a := newControl(t), &gated{look: make(chan struct{})}
-	c.startWith(a, nil)
-	defer close(a.look)
-	s := c.next(time.Second)
 	// All in one bucket.
 	first, second := entities{}, entities{}
 	for i := 0; len(first) < 60; i++ {
@@ -240,6 +236,10 @@ func TestChangesDoNotWaitForALook(t *testing.T) {
 			first[id], second[id] = "one", "one"
 		}
 	}
+	c, a := newControl(t), &gated{look: make(chan struct{})}
+	c.startWith(a, nil)
+	defer close(a.look)
+	s := c.next(time.Second)
 	s.snapshot(1, first, false)
 	s.ack(configv1.Ack_STATE_APPLIED)
 	a.look <- struct{}{} // it looks
