@@ -66,6 +66,7 @@ func TestChaos(t *testing.T) {
 		}
 	}
 	work.Go(func() { x.grow(ctx) })
+	work.Go(func() { x.judge(ctx, stop) })
 	x.faults(ctx)
 	work.Wait()
 	x.heal()
@@ -84,6 +85,7 @@ type chaos struct {
 
 	asked, wrong, reads, writes, waited, restarts atomic.Int64
 	happened                                      map[string]int
+	story                                         []string // the faults in their order
 }
 
 // chaosNode is a data plane and its link.
@@ -305,7 +307,9 @@ func (x *chaos) faults(ctx context.Context) {
 		}
 		k := kinds[x.rnd.IntN(len(kinds))]
 		x.happened[k.name]++
+		began := x.now()
 		k.run()
+		x.story = append(x.story, fmt.Sprintf("%v to %v: %s (%s)", time.Duration(began), time.Duration(x.now()), k.name, n.label))
 		// Half of the faults meet what the one before has left.
 		if x.rnd.IntN(2) == 0 {
 			wait(ctx, time.Second)
@@ -488,6 +492,35 @@ func TestLinearizable(t *testing.T) {
 	}
 }
 
+// judge checks the history while it is made, and ends the run when it is wrong: what the
+// processes wrote last is then what they wrote about it.
+func (x *chaos) judge(ctx context.Context, stop context.CancelFunc) {
+	every := time.NewTicker(5 * time.Second)
+	defer every.Stop()
+	for {
+		select {
+		case <-every.C:
+		case <-ctx.Done():
+			return
+		}
+		for _, r := range x.registers {
+			for _, n := range x.nodes {
+				// Reads first: what they saw is then among the writes.
+				n.mu.Lock()
+				reads := slices.Clone(n.reads[r.name])
+				n.mu.Unlock()
+				r.mu.Lock()
+				writes := slices.Clone(r.writes)
+				r.mu.Unlock()
+				if err := linearizable(writes, reads); err != nil {
+					stop()
+					return
+				}
+			}
+		}
+	}
+}
+
 // finish checks the history, and that what was acknowledged last is there.
 func (x *chaos) finish() {
 	x.t.Helper()
@@ -504,6 +537,9 @@ func (x *chaos) finish() {
 				x.t.Errorf("the history of %s at %s is not linearizable: %v", r.name, n.label, err)
 			}
 		}
+	}
+	if x.t.Failed() {
+		x.t.Logf("the last faults:\n%s", strings.Join(x.story[max(0, len(x.story)-30):], "\n"))
 	}
 	x.t.Logf("%d requests, %d writes of which %d were waited for by all, %d reads in the history, %d restarts; faults %v",
 		x.asked.Load(), x.writes.Load(), x.waited.Load(), x.reads.Load(), x.restarts.Load(), x.happened)

@@ -247,6 +247,33 @@ func TestRepairThatDoesNotHelp(t *testing.T) {
 	}
 }
 
+// TestSnapshotsDoNotLeadBack holds that a snapshot that was made for another node a moment
+// ago is not sent to one that serves what came since.
+func TestSnapshotsDoNotLeadBack(t *testing.T) {
+	p := start(t)
+	p.put(names(3000)...)
+	h := hello("early")
+	h.Features = []string{"manifest"}
+	early := p.connect(h)
+	early.hear()
+	early.takeAll(nil)
+	head := p.put("more")
+	h = hello("late")
+	h.Features = []string{"manifest"}
+	h.Position = inProto(head)
+	late := p.connect(h)
+	if w := late.hear().GetWelcome(); w.GetPlan() != configv1.Welcome_PLAN_UP_TO_DATE {
+		t.Fatalf("welcome %v", w)
+	}
+	ill := inProto(head)
+	ill.Root = make([]byte, 32)
+	late.say(&configv1.SyncRequest{Message: &configv1.SyncRequest_Ack{Ack: &configv1.Ack{State: configv1.Ack_STATE_DIVERGED, Position: ill, Serving: ill}}})
+	if to, _ := late.takeAll(nil); to.GetRevision() < head.Revision {
+		t.Errorf("the snapshot is of revision %d, the node serves %d", to.GetRevision(), head.Revision)
+	}
+	late.equals(head)
+}
+
 // takeAll takes a snapshot of which the node has the chunks with those checksums.
 func (n *node) takeAll(held map[string][]*configv1.Change) (to *configv1.Position, whole bool) {
 	n.t.Helper()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"github.com/sluice-gateway/sluice/controlplane/internal/store"
@@ -31,9 +30,10 @@ const (
 	reuseRevisions = 1000
 )
 
-// Whole returns a snapshot of the head, or of a position shortly before it. It is none of
-// not: what a node has or has refused.
-func (s *Source) Whole(form Form, intended bool, not ...store.Position) (*Snapshot, error) {
+// Whole returns a snapshot of the head, or of a position shortly before it. It is not what
+// the node serves, nor from before that, for a node never goes back; and it is not what the
+// node has refused.
+func (s *Source) Whole(form Form, intended bool, serves, refused store.Position) (*Snapshot, error) {
 	form &^= Short | Parts // a snapshot is the same with or without
 	s.wholeMu.Lock()
 	defer s.wholeMu.Unlock()
@@ -42,7 +42,7 @@ func (s *Source) Whole(form Form, intended bool, not ...store.Position) (*Snapsh
 	if err != nil {
 		return nil, fmt.Errorf("read position: %w", err)
 	}
-	if w := s.whole; w != nil && w.form == form && w.intended == intended && s.reusable(w, head, not, now) {
+	if w := s.whole; w != nil && w.form == form && w.intended == intended && s.reusable(w, head, now) && w.To != serves && w.To != refused && !before(w.To, serves) {
 		w.used = now
 		return w, nil
 	}
@@ -76,10 +76,7 @@ func (s *Source) Whole(form Form, intended bool, not ...store.Position) (*Snapsh
 }
 
 // reusable tells whether a node gets from a snapshot that is there to the head with ease.
-func (s *Source) reusable(w *Snapshot, head store.Position, not []store.Position, now time.Time) bool {
-	if slices.Contains(not, w.To) {
-		return false
-	}
+func (s *Source) reusable(w *Snapshot, head store.Position, now time.Time) bool {
 	if w.To == head {
 		return true
 	}
@@ -91,6 +88,11 @@ func (s *Source) reusable(w *Snapshot, head store.Position, not []store.Position
 		return tx.ChangeSets(w.To.Revision, func(*store.ChangeSet) bool { return false })
 	})
 	return err == nil
+}
+
+// before tells whether a position is an earlier one than another of the same store.
+func before(p, other store.Position) bool {
+	return p.Lineage == other.Lineage && p.Generation == other.Generation && p.Revision < other.Revision
 }
 
 // collect reads all entities and encodes them chunk by chunk. There is at least one chunk.
