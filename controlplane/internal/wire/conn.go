@@ -230,6 +230,7 @@ func (c *conn) take(f http2.Frame) error {
 			st.reset.Store(true)
 			st.lost(status.Errorf(codes.Canceled, "the peer has ended the call: %v", f.ErrCode))
 		}
+		c.settle(f.StreamID)
 	case *http2.PriorityFrame:
 		if f.StreamDep == f.StreamID {
 			return http2.StreamError{StreamID: f.StreamID, Code: http2.ErrCodeProtocol}
@@ -287,6 +288,9 @@ func (c *conn) data(f *http2.DataFrame) error {
 			}
 		}
 	}
+	if st == nil && f.StreamEnded() {
+		c.settle(f.StreamID)
+	}
 	return errors.Join(err, c.giveBack(st))
 }
 
@@ -327,6 +331,7 @@ func (c *conn) headers(f *http2.MetaHeadersFrame) error {
 	case c.hasRefused(id) && (!f.StreamEnded() || len(f.PseudoFields()) > 0):
 		return http2.ConnectionError(http2.ErrCodeProtocol)
 	case c.hasRefused(id):
+		c.settle(id)
 		return nil // it did not know
 	case id <= c.last:
 		return http2.ConnectionError(http2.ErrCodeStreamClosed)
@@ -365,6 +370,7 @@ func (c *conn) begin(f *http2.MetaHeadersFrame) error {
 		open = func(*Stream) Handler { return refusing{problem} }
 	}
 	st.handler = open(st)
+	st.ended.Store(f.StreamEnded()) // before it can be over
 	c.server.work.Go(st.serve)
 	if f.StreamEnded() {
 		st.allSaid()
@@ -521,6 +527,17 @@ func (c *conn) hasRefused(id uint32) bool {
 func (c *conn) refuseLocked(id uint32) {
 	copy(c.refused[1:], c.refused[:])
 	c.refused[0] = id
+}
+
+// settle notes that the peer knows of the end of a stream, so that no more of it may come.
+func (c *conn) settle(id uint32) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.refused {
+		if c.refused[i] == id {
+			c.refused[i] = 0
+		}
+	}
 }
 
 // remove forgets a stream whose handler has ended.

@@ -79,6 +79,13 @@ func (p *player) message(id uint32, b []byte) {
 	_ = p.WriteData(id, false, append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(b))), b...)) //nolint:gosec // short
 }
 
+// answered begins a request that is refused before its end, and reads that.
+func (p *player) answered(id uint32) {
+	p.ask(id, false, ":method", "GET", ":scheme", "https", ":path", "/", ":authority", "x")
+	_, _ = p.until(id) // the answer
+	_, _ = p.until(id) // that the rest is not wanted
+}
+
 // until reads until a stream has something: the headers and data of it, as text, up to a
 // frame that ends it, the connection's end, or an echo.
 func (p *player) until(id uint32) (string, error) {
@@ -188,6 +195,21 @@ func TestPeersThatBreakHTTP2(t *testing.T) {
 		do   func(p *player)
 		want string
 	}{
+		"data after a reset of what was answered": {func(p *player) {
+			p.answered(1)
+			_ = p.WriteRSTStream(1, http2.ErrCodeCancel)
+			_ = p.WriteData(1, true, []byte("x"))
+		}, "GOAWAY STREAM_CLOSED"},
+		"data after the end of what was answered": {func(p *player) {
+			p.answered(1)
+			_ = p.WriteData(1, true, []byte("x"))
+			_ = p.WriteData(1, true, []byte("x"))
+		}, "GOAWAY STREAM_CLOSED"},
+		"data after the trailers of what was answered": {func(p *player) {
+			p.answered(1)
+			p.ask(1, true, "x-trailer", "a")
+			_ = p.WriteData(1, true, []byte("x"))
+		}, "GOAWAY STREAM_CLOSED"},
 		"data on no stream":     {func(p *player) { _ = p.WriteData(1, false, []byte("x")) }, "GOAWAY PROTOCOL_ERROR"},
 		"data on stream 0":      {func(p *player) { _ = p.WriteRawFrame(http2.FrameData, 0, 0, []byte("x")) }, "GOAWAY PROTOCOL_ERROR"},
 		"an even stream":        {func(p *player) { p.call(2, echo) }, "GOAWAY PROTOCOL_ERROR"},
