@@ -23,7 +23,7 @@ var (
 	ErrEscape         = bad("path has a percent sign without two hexadecimal digits, or %00")
 	ErrAbove          = bad("path leads above its root")
 	ErrMethodRefused  = &Refusal{405, "CONNECT and TRACE are not served"}
-	ErrVersion        = &Refusal{505, "HTTP version is not 1.0 or 1.1"}
+	ErrVersion        = &Refusal{505, "HTTP version is not 1.x"}
 	ErrTargetTooLong  = &Refusal{414, "request line is too long"}
 	ErrHeadTooLarge   = &Refusal{494, "request head is too large"}
 	ErrTooManyFields  = &Refusal{494, "too many header lines"}

@@ -145,10 +145,13 @@ func (r *Request) line(s string) (target string, err error) {
 		}
 		return "", ErrVersion
 	default:
-		if len(s) == 8 && s[:5] == "HTTP/" && is(s[5], classDigit) && s[6] == '.' && is(s[7], classDigit) {
+		if len(s) != 8 || s[:5] != "HTTP/" || !is(s[5], classDigit) || s[6] != '.' || !is(s[7], classDigit) {
+			return "", ErrRequestLine
+		}
+		if s[5] != '1' {
 			return "", ErrVersion
 		}
-		return "", ErrRequestLine
+		r.Proto = 11 // a later one, which is read as the latest that is known (RFC 9110, 2.5)
 	}
 	if r.Method == "CONNECT" || r.Method == "TRACE" {
 		return "", ErrMethodRefused

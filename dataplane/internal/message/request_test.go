@@ -60,6 +60,10 @@ var refused = []struct {
 	{"two spaces", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
 	{"no version", "GET /\r\nHost: a\r\n\r\n", 400},
 	{"another version", "GET / HTTP/2.1\r\nHost: a\r\n\r\n", 505},
+	{"an older version", "GET / HTTP/0.9\r\nHost: a\r\n\r\n", 505},
+	{"version with three digits", "GET / HTTP/1.10\r\nHost: a\r\n\r\n", 400},
+	{"version that is none", "GET / HTTP/1.x\r\nHost: a\r\n\r\n", 400},
+	{"later version without a host", "GET / HTTP/1.2\r\n\r\n", 400},
 	{"CONNECT", "CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n", 405},
 	{"TRACE", "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", 405},
 	{"long target", "GET /" + strings.Repeat("a", message.MaxLine) + " HTTP/1.1\r\nHost: a\r\n\r\n", 414},
@@ -122,6 +126,7 @@ func TestAccepted(t *testing.T) {
 		{requests[10], "/x", "", "a.example", "", "", false},
 		{requests[11], "/", "", "a.example", "", "", false},
 		{requests[8], "/x", "", "[::1]:8000", "", "", false},
+		{"GET /x HTTP/1.2\r\nHost: a\r\n\r\n", "/x", "", "a", "", "", true},
 	} {
 		r, _, body, rest, err := parse([]byte(test.text))
 		if err != nil {
