@@ -24,13 +24,13 @@ func TestClientCertificates(t *testing.T) {
 	for _, test := range []struct {
 		verify string
 		// what a client without certificate, with a good and with a foreign one gets: the
-		// certificate's name, "none" or "refused".
+		// certificate's name, "none" or what it is told with 400.
 		without, good, foreign string
 	}{
 		{"off", "none", "none", "none"},
 		{"optional_no_ca", "none", "luka", "eve"},
-		{"optional", "none", "luka", "refused"},
-		{"on", "refused", "luka", "refused"},
+		{"optional", "none", "luka", "The SSL certificate error"},
+		{"on", "No required SSL certificate was sent", "luka", "The SSL certificate error"},
 	} {
 		n := c.newNode("--nginx_proxy_ssl_verify_client", test.verify, "--nginx_proxy_ssl_client_certificate", ours.file)
 		n.start()
@@ -58,12 +58,15 @@ func shown(t *testing.T, n *node, certificate *tls.Certificate, h2 bool) string 
 		// Sent whatever authorities the server names.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return certificate, nil }
 	}
-	tr := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: h2, DisableKeepAlives: true}
+	tr := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: h2}
 	defer tr.CloseIdleConnections()
 	r := (&client{t: t, base: "https://" + n.tls}).with(&http.Client{Transport: tr, Timeout: 20 * time.Second})
 	switch {
 	case r.err != nil:
-		return "refused"
+		return r.err.Error()
+	case r.status == 400:
+		why, _, _ := strings.Cut(string(r.body), "\n")
+		return why
 	case string(r.body) == "none" || strings.Trim(string(r.body), `"`) == "none":
 		return "none"
 	}

@@ -2,6 +2,12 @@ package pdk
 
 import "strconv"
 
+// Statuses that nginx has for certificates of clients; clients see 400.
+const (
+	StatusBadCertificate = 495
+	StatusNoCertificate  = 496
+)
+
 // StatusMessage returns the gateway's own text for a status.
 func StatusMessage(status int) string {
 	switch status {
@@ -31,6 +37,10 @@ func StatusMessage(status int) string {
 		return "Too many requests"
 	case 494:
 		return "Request header or cookie too large"
+	case StatusBadCertificate:
+		return "The SSL certificate error"
+	case StatusNoCertificate:
+		return "No required SSL certificate was sent"
 	case 500:
 		return "An unexpected error occurred"
 	case 502:

@@ -157,7 +157,7 @@ func (p *Proxy) served(w *walk) {
 }
 
 // Refuse answers what an engine could not read as a request: with the error page of
-// status, where 494 is shown as 400.
+// status, where nginx's own, 494 to 496, are shown as 400.
 func (p *Proxy) Refuse(x *pdk.Exchange, r Responder, status int) {
 	if x.Start.IsZero() {
 		x.Start = clock.Now()
@@ -167,7 +167,7 @@ func (p *Proxy) Refuse(x *pdk.Exchange, r Responder, status int) {
 	}
 	x.ID, x.Revision, x.Errors = p.ids.next(&x.Text), p.o.Plan().Position.Revision, p.o.Errors
 	message := pdk.StatusMessage(status)
-	if status == 494 {
+	if status >= 494 && status <= pdk.StatusNoCertificate {
 		status = 400
 	}
 	_ = x.FailWithDefault(status, message, p.o.ErrorType)

@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/sluice-gateway/sluice/dataplane/internal/server/http1"
 	"github.com/sluice-gateway/sluice/dataplane/internal/server/http2"
+	"github.com/sluice-gateway/sluice/shared/pdk"
 )
 
 // introduction bounds what comes before the first request: PROXY header and handshake.
@@ -51,7 +53,7 @@ func (s *Server) serveIntroduced(l *listener, nc net.Conn) {
 	}
 	_ = nc.SetDeadline(time.Time{})
 	if h2 {
-		s.http2.Serve(conn, http2.Info{Peer: i.Peer, Local: i.Local, Client: i.Client, TLS: i.TLS, SNI: i.SNI, Version: i.Version, Cipher: i.Cipher, ClientChain: i.ClientChain, ClientVerified: i.ClientVerified})
+		s.http2.Serve(conn, http2.Info{Peer: i.Peer, Local: i.Local, Client: i.Client, TLS: i.TLS, SNI: i.SNI, Version: i.Version, Cipher: i.Cipher, ClientChain: i.ClientChain, ClientVerified: i.ClientVerified, Deny: i.Deny})
 		return
 	}
 	s.http1.Serve(conn, &i)
@@ -113,7 +115,8 @@ func (s *Server) secure(l *listener, nc net.Conn, read []byte, i http1.Info) (co
 	if len(read) > 0 {
 		below = &prefixed{nc, read}
 	}
-	tc := tls.Server(below, (*s.tls.Load())[l.HTTP2])
+	config := (*s.tls.Load())[l.HTTP2]
+	tc := tls.Server(below, config)
 	if err := tc.Handshake(); err != nil {
 		if wrong, ok := errors.AsType[tls.RecordHeaderError](err); ok && wrong.Conn != nil && plainHTTP(wrong.RecordHeader) {
 			i.Refuse = 400
@@ -124,8 +127,28 @@ func (s *Server) secure(l *listener, nc net.Conn, read []byte, i http1.Info) (co
 	state := tc.ConnectionState()
 	i.TLS, i.SNI = true, state.ServerName
 	i.Version, i.Cipher = state.Version, state.CipherSuite
-	i.ClientChain, i.ClientVerified = state.PeerCertificates, len(state.VerifiedChains) > 0
+	i.ClientChain = state.PeerCertificates
+	i.ClientVerified = signed(i.ClientChain, config.ClientCAs)
+	switch auth := s.o.ClientAuth; {
+	case len(i.ClientChain) == 0 && auth == tls.RequireAndVerifyClientCert:
+		i.Deny = pdk.StatusNoCertificate
+	case len(i.ClientChain) > 0 && !i.ClientVerified && auth >= tls.VerifyClientCertIfGiven:
+		i.Deny = pdk.StatusBadCertificate
+	}
 	return tc, i, state.NegotiatedProtocol == "h2", nil
+}
+
+// signed tells whether one of the authorities has signed a client's certificate.
+func signed(chain []*x509.Certificate, authorities *x509.CertPool) bool {
+	if len(chain) == 0 || authorities == nil {
+		return false
+	}
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: authorities, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	return err == nil
 }
 
 // plainHTTP tells whether what came in place of a TLS record starts like a request.

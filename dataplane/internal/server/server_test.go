@@ -469,16 +469,19 @@ func TestAuthoritiesOfClients(t *testing.T) {
 			// Each client has a name of its own for its sessions.
 			config := &tls.Config{ServerName: tt.client.Leaf.SerialNumber.Text(36) + ".test", InsecureSkipVerify: true, ClientSessionCache: sessions, Certificates: []tls.Certificate{tt.client}} //nolint:gosec // the certificate is our own
 			c, err := tls.Dial("tcp", s.Addrs()[0].String(), config)
-			if err == nil {
-				_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
-				_, err = io.ReadAll(c) // with TLS 1.3 the server refuses after the handshake
-				if resumed := c.ConnectionState().DidResume; resumed != tt.resumed && err == nil {
-					t.Errorf("%d: resumed %v", i, resumed)
-				}
-				_ = c.Close()
+			if err != nil {
+				t.Fatal(err)
 			}
-			if (err == nil) != tt.ok {
-				t.Errorf("%d, key %v: %v", i, key != nil, err)
+			_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\nGET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+			b, err := io.ReadAll(c)
+			if resumed := c.ConnectionState().DidResume; resumed != tt.resumed && tt.ok {
+				t.Errorf("%d: resumed %v", i, resumed)
+			}
+			_ = c.Close()
+			// Who is refused is told once.
+			answers, denied := strings.Count(string(b), "HTTP/1.1 "), strings.Count(string(b), "HTTP/1.1 495")
+			if err != nil || tt.ok && (answers != 2 || denied != 0) || !tt.ok && (answers != 1 || denied != 1) {
+				t.Errorf("%d, key %v: %v %s", i, key != nil, err, b)
 			}
 		}
 	}

@@ -20,7 +20,9 @@ type configs map[bool]*tls.Config
 func (s *Server) configs() *configs {
 	base := &tls.Config{MinVersion: s.o.MinTLS, MaxVersion: s.o.MaxTLS, NextProtos: []string{"http/1.1"}, GetCertificate: s.certificate}
 	base.CipherSuites, base.SessionTicketsDisabled = s.o.Suites, s.o.NoTickets
-	base.ClientAuth, base.ClientCAs = s.o.ClientAuth, s.o.ClientCAs
+	// Whose certificate is no good is told so by an answer, as nginx does it: an alert would
+	// say it to few.
+	base.ClientAuth, base.ClientCAs = min(s.o.ClientAuth, tls.RequestClientCert), s.o.ClientCAs
 	if base.MinVersion == 0 {
 		base.MinVersion = tls.VersionTLS12
 	}

@@ -375,7 +375,12 @@ func (c *conn) addresses() {
 // exchange has the request answered and makes the connection ready for the next one.
 func (c *conn) exchange() {
 	c.phase.Store(phaseWriting)
-	c.e.o.Handler.Serve(&c.x, c)
+	if c.info.Deny != 0 {
+		c.keep = false
+		c.e.o.Handler.Refuse(&c.x, c, c.info.Deny)
+	} else {
+		c.e.o.Handler.Serve(&c.x, c)
+	}
 	c.finish()
 }
 

@@ -76,8 +76,9 @@ type Info struct {
 	ClientVerified bool
 	// First are bytes that were read from the connection already.
 	First []byte
-	// Refuse is the status of an answer to a connection that is not served, else 0.
-	Refuse int
+	// Refuse is the status of an answer to a connection that is not served, Deny of those to
+	// the requests of one whose client must not ask, else 0.
+	Refuse, Deny int
 }
 
 // New makes an engine.

@@ -70,6 +70,8 @@ type Info struct {
 	// by somebody trusted.
 	ClientChain    []*x509.Certificate
 	ClientVerified bool
+	// Deny is the status of answers to a client that must not ask, else 0.
+	Deny int
 }
 
 // Connections are figures of the connections that there are.

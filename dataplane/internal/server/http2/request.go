@@ -58,6 +58,9 @@ func (e *Engine) fill(x *pdk.Exchange, s *h2.Stream, info *Info, r *responder) (
 	// As large as HTTP/1 would have it: what came was compressed.
 	q.Bytes = int64(len(p.method) + len(p.path) + len(" HTTP/2\r\nHost: \r\n\r\n") + len(host))
 	expects, length := e.fields(x, fields)
+	if info.Deny != 0 {
+		return info.Deny
+	}
 	switch {
 	case socket:
 		r.body = &requestBody{s: s, trailer: &q.Trailer}
