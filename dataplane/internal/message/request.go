@@ -175,7 +175,8 @@ func (r *Request) target(s string, hasHost bool) error {
 			i = len(s)
 		}
 		authority := s[:i]
-		if !validHost(authority) {
+		// Some decode a host in a URL, and nginx takes no percent sign there.
+		if !validHost(authority) || strings.IndexByte(authority, '%') >= 0 {
 			return ErrHost
 		}
 		if hasHost && !pdk.EqualFold(authority, r.Host) {

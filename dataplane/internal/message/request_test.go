@@ -46,6 +46,8 @@ var refused = []struct {
 	{"host with a user", "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n", 400},
 	{"host with a wrong port", "GET / HTTP/1.1\r\nHost: a:99999\r\n\r\n", 400},
 	{"hosts that differ", "GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+	{"absolute target with an encoded host", "GET http://%61.example/ HTTP/1.0\r\n\r\n", 400},
+	{"absolute target with a percent sign", "A http://0%0000000 HTTP/1.0\r\n\r\n", 400},
 	{"host with an empty label", "GET / HTTP/1.1\r\nHost: a..b\r\n\r\n", 400},
 	{"target above the root", "GET /.. HTTP/1.1\r\nHost: a\r\n\r\n", 400},
 	{"target above the root for a while", "GET /a/../../b/c HTTP/1.1\r\nHost: a\r\n\r\n", 400},
