@@ -167,6 +167,13 @@ func (c *Client) Facts() Facts {
 	return c.facts
 }
 
+// lock takes applying for something that must not wait for a look.
+func (c *Client) lock() {
+	c.waiting.Add(1)
+	c.applying.Lock()
+	c.waiting.Add(-1)
+}
+
 func (c *Client) update(fn func(f *Facts)) {
 	c.mu.Lock()
 	fn(&c.facts)

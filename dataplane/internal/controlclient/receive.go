@@ -118,9 +118,7 @@ func badMessage(what string, err error) error {
 // entities that it takes away.
 func (s *session) apply(ctx context.Context, u config.Update, dropped []byte, meant bool, began time.Time) error {
 	c := s.c
-	c.waiting.Add(1)
-	c.applying.Lock()
-	c.waiting.Add(-1)
+	c.lock()
 	state, reasons, err := s.applyLocked(ctx, &u, dropped, meant)
 	serving, sequence := c.state.position, c.state.sequence
 	c.applying.Unlock()
@@ -245,7 +243,7 @@ func (s *session) position(p *configv1.Position) (config.Position, error) {
 	if p == nil || p.GetLineage() != "" {
 		return fromProto(p)
 	}
-	s.c.applying.Lock()
+	s.c.lock()
 	serving := s.c.state.position
 	s.c.applying.Unlock()
 	if root := p.GetRoot(); len(root) == shortRoot && serving.Revision == p.GetRevision() && bytes.HasPrefix(serving.Root[:], root) {
