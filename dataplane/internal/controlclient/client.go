@@ -167,7 +167,7 @@ func (c *Client) Facts() Facts {
 	return c.facts
 }
 
-// lock takes applying for something that must not wait for a look.
+// lock takes applying, which a look at the memory then lets go as soon as it can.
 func (c *Client) lock() {
 	c.waiting.Add(1)
 	c.applying.Lock()

@@ -32,7 +32,7 @@ func (s *session) query(m *configv1.InventoryQuery) error {
 	if len(buckets) > roothash.Buckets || slices.Max(buckets) >= roothash.Buckets {
 		return badMessage("inventory query", fmt.Errorf("there are %d buckets", roothash.Buckets))
 	}
-	s.c.applying.Lock()
+	s.c.lock()
 	at := s.c.state.position
 	s.asked = map[uint64]key{}
 	var parts []*configv1.BucketEntities
@@ -76,7 +76,7 @@ func sortShorts(b []byte) {
 }
 
 func (s *session) tellBuckets() error {
-	s.c.applying.Lock()
+	s.c.lock()
 	if wrong := s.c.state.proveAll(); wrong > 0 {
 		s.c.log.Error("entities are not what was applied", "entities", wrong)
 		at := s.c.state.position
@@ -151,7 +151,7 @@ func (s *session) manifest(m *configv1.Manifest) error {
 
 // ownChunks makes the chunks of a manifest of the entities that are served.
 func (c *Client) ownChunks(m *configv1.Manifest) leftovers {
-	c.applying.Lock()
+	c.lock()
 	defer c.applying.Unlock()
 	if c.state.count() == 0 {
 		return nil

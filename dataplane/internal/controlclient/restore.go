@@ -17,7 +17,7 @@ const maxRestores = 4
 // error: the node waits for the control plane, and Run relents when what was refused is
 // all that there is. It must be called before Run, or not at all.
 func (c *Client) Restore(ctx context.Context) {
-	c.applying.Lock()
+	c.lock()
 	defer c.applying.Unlock()
 	c.restoreLocked(ctx)
 }
@@ -75,7 +75,7 @@ func (c *Client) relent(ctx context.Context) {
 }
 
 func (c *Client) tryRefused(ctx context.Context) bool {
-	c.applying.Lock()
+	c.lock()
 	defer c.applying.Unlock()
 	p, why, ok := c.refused()
 	if !ok || !c.state.position.IsZero() {
@@ -191,7 +191,7 @@ func (c *Client) served(u config.Update, leftOut []config.EntityError) {
 
 // everything is what is served, to be saved.
 func (c *Client) everything() (unsaved, []config.Change) {
-	c.applying.Lock()
+	c.lock()
 	defer c.applying.Unlock()
 	return unsaved{config.Update{To: c.state.position}, c.state.sequence}, c.state.all()
 }

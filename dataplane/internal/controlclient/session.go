@@ -166,7 +166,7 @@ func (s *session) send(m *configv1.SyncRequest) error {
 func (s *session) hello() error {
 	o := &s.c.o
 	f := s.c.Facts()
-	s.c.applying.Lock()
+	s.c.lock()
 	at := s.c.state.position
 	s.c.applying.Unlock()
 	h := &configv1.Hello{
