@@ -260,7 +260,7 @@ func (c *conn) data(f *http2.DataFrame) error {
 	}
 	st := c.find(f.StreamID)
 	switch {
-	case st != nil && st.reset.Load():
+	case st != nil && st.closed():
 		return http2.ConnectionError(http2.ErrCodeStreamClosed)
 	case st != nil:
 	case f.StreamID > c.last || f.StreamID%2 == 0:
@@ -315,7 +315,7 @@ func (c *conn) headers(f *http2.MetaHeadersFrame) error {
 	id := f.StreamID
 	if st := c.find(id); st != nil {
 		switch {
-		case st.reset.Load():
+		case st.closed():
 			return http2.ConnectionError(http2.ErrCodeStreamClosed)
 		case st.ended.Load():
 			return http2.StreamError{StreamID: id, Code: http2.ErrCodeStreamClosed}

@@ -41,8 +41,9 @@ type Stream struct {
 	unheard int    // bytes of the window that were not given back
 	failed  bool   // nothing more is heard
 
-	ended atomic.Bool // the peer has said all
-	reset atomic.Bool // the peer has ended the call
+	ended    atomic.Bool // the peer has said all
+	answered atomic.Bool // and so have we, or are about to
+	reset    atomic.Bool // the peer has ended the call
 
 	hearing sync.Mutex // guards gone
 	gone    bool       // Gone was called
@@ -138,6 +139,7 @@ func (st *Stream) write(message []byte, offset, n, largest int) error {
 func (st *Stream) serve() {
 	err := st.handler.Serve()
 	st.over(errServed)
+	st.answered.Store(true)
 	st.finish(err)
 	st.cancel()
 	st.conn.remove(st)
@@ -162,6 +164,9 @@ func (st *Stream) finish(err error) {
 	}
 	_ = c.writeLocked(b) // whose connection this breaks knows by itself
 }
+
+// closed tells that the peer must not say anything more, and knows that.
+func (st *Stream) closed() bool { return st.reset.Load() || st.ended.Load() && st.answered.Load() }
 
 // feed hears what has come of messages, and tells whether one was complete. What is wrong
 // with them ends the call.
@@ -259,6 +264,7 @@ func (st *Stream) over(why error) {
 // allSaid is called when the peer has said all that it will.
 func (st *Stream) allSaid() {
 	st.ended.Store(true)
+	st.conn.settle(st.id) // its handler may have ended just before
 	if len(st.partial) > 0 {
 		st.partial = nil
 		st.over(status.Error(codes.Internal, "the peer has ended in the middle of a message"))
